@@ -1,0 +1,1 @@
+"""glioscope command line."""
