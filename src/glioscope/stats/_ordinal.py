@@ -1,0 +1,35 @@
+"""Agreement on ordered levels."""
+
+import numpy as np
+import numpy.typing as npt
+
+from glioscope.core import InputError
+
+from ._input import as_vector
+
+
+def quadratic_kappa(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Cohen's kappa with quadratic weights (Cohen 1968).
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like (n_specimens,), whole-number levels (0..K-1 or 1..K; only differences count).
+
+    Returns
+    -------
+    float, at most 1; NaN where both are the same constant, because chance alone then agrees fully.
+
+    Raises
+    ------
+    InputError : NaN, levels that are not whole numbers, lengths that differ.
+    """
+    truth, guess = as_vector(y_true, "y_true"), as_vector(y_pred, "y_pred")
+    if truth.size != guess.size:
+        raise InputError(f"y_true has {truth.size} values and y_pred {guess.size}; they must match")
+    for name, levels in (("y_true", truth), ("y_pred", guess)):
+        wrong = levels[~np.isfinite(levels) | (levels != np.round(levels))]
+        if wrong.size:
+            raise InputError(f"{name} has level {wrong[0]:g}; levels are whole numbers")
+    # Mean squared difference over all pairs (i, j) follows from the two means and variances alone.
+    chance = truth.var() + guess.var() + (truth.mean() - guess.mean()) ** 2
+    return float(1 - np.mean((truth - guess) ** 2) / chance) if chance > 0 else float("nan")
