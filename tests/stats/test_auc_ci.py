@@ -95,7 +95,7 @@ def test_bootstrap_agrees_with_delong_and_is_seeded():
 
 
 def test_bootstrap_of_patients_draws_whole_patients():
-    labels, scores, groups = cohort(7, spread=1.5)
+    labels, scores, groups = cohort(7, n_patients=60, spread=1.0)
     by_specimen = auc_ci(labels, scores, method="bootstrap", rng=1)
     by_patient = auc_ci(labels, scores, method="bootstrap", groups=groups, rng=1)
     assert by_patient.high - by_patient.low > 1.2 * (by_specimen.high - by_specimen.low)
