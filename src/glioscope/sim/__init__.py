@@ -1,1 +1,31 @@
-"""Room sim."""
+"""A synthetic cohort with a known ceiling, drawn from an explicit physical model. Everything it writes is SIMULATED.
+
+In: numbers of patients and specimens, a seed, and `SimSettings`. Out: a folder with `manifest.csv`, `readings.csv`,
+`oracle.csv`, `settings.json` and images, which `cohort` reads like any other. Design (`_design`) -> tissue and
+appearance (`_latents`) -> painted specimen (`_render`, `_fields`) -> cameras (`_cameras`) -> files (`_write`,
+`_trays`); ceilings (`_oracle`), readers (`_readers`) and the hand-made baseline (`_features`) stand beside. No torch.
+Next room: `cohort`, which reads the manifest.
+"""
+
+from ._design import Design, draw_design
+from ._features import HAND_MADE_FEATURES, hand_made_features, specimen_mask
+from ._latents import CARRIED, Appearance, draw_appearance, draw_tissue
+from ._oracle import oracle_columns
+from ._settings import SimSettings
+from ._write import SimulatedCohort, simulate
+
+__all__ = [
+    "CARRIED",
+    "HAND_MADE_FEATURES",
+    "Appearance",
+    "Design",
+    "SimSettings",
+    "SimulatedCohort",
+    "draw_appearance",
+    "draw_design",
+    "draw_tissue",
+    "hand_made_features",
+    "oracle_columns",
+    "simulate",
+    "specimen_mask",
+]
