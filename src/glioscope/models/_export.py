@@ -1,0 +1,155 @@
+"""From a trained network to a locked bundle (contract 4): ONNX, checked against torch, with hashes and a probe."""
+
+import json
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from glioscope.core import (
+    BundleError,
+    BundleInfo,
+    FLPlan,
+    Modality,
+    SuiteInfo,
+    WLPlan,
+    atomic_file,
+    atomic_folder,
+    sha256_of,
+    write_text,
+)
+from glioscope.imaging import RawImage, apply_fl_plan, apply_wl_plan, network_input
+
+from ._network import ExportedNet, SpecimenNet
+
+OPSET = 17
+PARITY = 1e-4
+"""Largest difference of logits between ONNX Runtime and torch that an export may have."""
+
+
+def export_bundle(folder: Path, network: SpecimenNet, info: BundleInfo, card: str) -> Path:
+    """Write a bundle to `folder`, or leave nothing there.
+
+    Raises
+    ------
+    BundleError : the exported graph's logits differ from torch's by more than 1e-4.
+    """
+    size = (info.fl_plan or info.wl_plan).canvas.size_px  # type: ignore[union-attr]
+    with atomic_folder(folder) as temporary:
+        _export_onnx(temporary / "model.onnx", network, size)
+        _check_parity(temporary / "model.onnx", network, size, info.name)
+        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary / "model.safetensors")
+        _write_probe(temporary, network, info)
+        (temporary / "bundle.json").write_text(info.model_dump_json(indent=2), encoding="utf-8")
+        (temporary / "model_card.md").write_text(card, encoding="utf-8")
+        _write_sums(temporary)
+    return folder
+
+
+def _export_onnx(path: Path, network: SpecimenNet, size: int) -> None:
+    inputs = network.modality.inputs
+    outputs = ("logit", *(f"cam_{name}" for name in inputs), "features")
+    exported = ExportedNet(network).eval().to(memory_format=torch.contiguous_format)
+    with warnings.catch_warnings():
+        # The TorchScript exporter is a tenth of the other's time and needs no further package (decision 0002).
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            exported,
+            tuple(torch.zeros(2, 3, size, size) for _ in inputs),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "n"} for name in (*inputs, *outputs)},
+        )
+
+
+def _check_parity(path: Path, network: SpecimenNet, size: int, name: str) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(4, 3, size, size)).astype(np.float32) for _ in network.modality.inputs]
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    answer = session.run(["logit"], dict(zip(network.modality.inputs, images, strict=True)))[0]
+    with torch.no_grad():
+        expected = network.eval()(*map(torch.from_numpy, images)).numpy()
+    worst = float(np.abs(answer - expected).max())
+    if not worst <= PARITY:
+        raise BundleError(f"bundle {name}: ONNX logits differ from torch by {worst:.2g}, over the limit of {PARITY:g}")
+
+
+def probe_images(seed: int = 0, shape: tuple[int, int] = (128, 160)) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """A drawn FL / WL pair that no patient gave: uint16 (128, 160) and uint8 (128, 160, 3)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float64)
+    blob = np.exp(-(((x - 78) / 38) ** 2 + ((y - 62) / 30) ** 2) ** 2)
+    ripple = 1 + 0.3 * np.sin(x / 7) * np.cos(y / 5)
+    fl = 600 + 9000 * blob * ripple + rng.normal(0, 30, shape)
+    wl = np.stack([blob * c * ripple * 255 for c in (0.75, 0.5, 0.45)], axis=-1) + rng.normal(0, 3, (*shape, 3))
+    return fl.clip(0, 65535).astype(np.uint16), wl.clip(0, 255).astype(np.uint8)
+
+
+def _write_probe(folder: Path, network: SpecimenNet, info: BundleInfo) -> None:
+    """Raw images, what the plan must make of them, and the logits that must follow."""
+    fl, wl = probe_images()
+    prepared: list[tuple[str, NDArray[np.uint8], FLPlan | WLPlan]] = []
+    if info.fl_plan is not None:
+        _write_png(folder / "probe_fl.png", fl)
+        made = apply_fl_plan(info.fl_plan, RawImage(fl, 65535, None, None), exposure_ms=100.0, irradiance_mw_cm2=50.0)
+        prepared.append(("fl", made.image, info.fl_plan))
+    if info.wl_plan is not None:
+        _write_png(folder / "probe_wl.png", cv2.cvtColor(wl, cv2.COLOR_RGB2BGR))
+        prepared.append(("wl", apply_wl_plan(info.wl_plan, RawImage(wl, 255, None, None)).image, info.wl_plan))
+    for name, image, _ in prepared:
+        _write_png(folder / f"probe_{name}_prepared.png", image if image.ndim == 2 else image[..., ::-1])
+    with torch.no_grad():
+        logit = network.eval()(*(torch.from_numpy(network_input(i[None], p)) for _, i, p in prepared))
+    (folder / "probe.json").write_text(json.dumps({"logit": logit[0].tolist()}), encoding="utf-8")
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    if not cv2.imwrite(str(path), pixels):
+        raise OSError(f"{path}: could not be written")
+
+
+def _write_sums(folder: Path) -> None:
+    names = sorted(p.name for p in folder.iterdir())
+    text = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+    (folder / "SHA256SUMS").write_text(text, encoding="utf-8")
+
+
+def write_suite(folder: Path, bundles: dict[str, BundleInfo], data_kind: str) -> SuiteInfo:
+    """Write `suite.json` over the bundles that stand in `folder`, choosing for each task the one that answers.
+
+    The best AUC on tuning patients answers; ties go to FL, then to the simpler (one input before two).
+    """
+    order = {Modality.FL: 0, Modality.WL: 1, Modality.FUSION: 2}
+    answers: dict[str, str] = {}
+    for name, info in sorted(bundles.items(), key=lambda item: order[item[1].modality]):
+        current = answers.get(info.task.name)
+        if current is None or _rank(info) > _rank(bundles[current]):
+            answers[info.task.name] = name
+    suite = SuiteInfo(
+        data_kind=data_kind,
+        answers=answers,
+        bundles=tuple(sorted(bundles)),
+        sha256={name: sha256_of(folder / name / "SHA256SUMS") for name in sorted(bundles)},
+    )
+    write_text(folder / "suite.json", suite.model_dump_json(indent=2))
+    return suite
+
+
+def _rank(info: BundleInfo) -> float:
+    return -1.0 if info.metrics.tune_auc is None else round(info.metrics.tune_auc, 4)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions that a bundle records."""
+    return {name: version(name) for name in ("glioscope", "torch", "timm", "onnxruntime", "numpy", "opencv-python-headless")}
+
+

@@ -1,0 +1,216 @@
+"""Fit one model: a task, a modality, one fold; decide its threshold on tuning patients; score everybody else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from glioscope.core import Metrics, Modality, Task, Threshold
+from glioscope.stats import auc, operating_point
+
+from ._finetune import ImageSet, finetune, predict_logits
+from ._images import PreparedImages
+from ._network import SpecimenNet, late_average
+from ._probe import extract_features, fit_probe
+from ._settings import TrainSettings
+from ._weights import create_backbone
+
+Notes = dict[str, str | int | float | bool | None]
+"""Choices made while training, for the bundle's provenance."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldData:
+    """Rows of one fold and task.
+
+    `targets` is (N, K) over all rows of the cohort, NaN where masked; `roles` (N,) of "train", "tune", "test".
+    """
+
+    images: PreparedImages
+    specimens: NDArray[np.object_]
+    patients: NDArray[np.object_]
+    roles: NDArray[np.object_]
+    targets: NDArray[np.float64]
+
+    def rows(self, modality: Modality, role: str, *, labelled: bool = True) -> NDArray[np.int64]:
+        """Rows with this role and every image of the modality (and a label, unless not asked for)."""
+        keep = (self.roles == role) & self.images.usable(modality)
+        return np.flatnonzero(keep & ~np.isnan(self.targets).any(1) if labelled else keep)
+
+    def image_set(self, modality: Modality, rows: NDArray[np.int64]) -> ImageSet:
+        """Images and targets of these rows."""
+        return self.images.subset(modality, rows, self.targets[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class FittedModel:
+    """A trained network with its operating point and its logits on tuning and test rows."""
+
+    network: SpecimenNet
+    threshold: Threshold
+    metrics: Metrics
+    logits: pd.DataFrame
+    """One row a specimen: specimen_id, patient_id, split, logit_0..K-1 (mean over the specimen's images)."""
+    weights: str
+    notes: Notes
+
+
+def ordinal_targets(levels: NDArray[np.float64], n_outputs: int) -> NDArray[np.float64]:
+    """Cumulative targets (N, K): output k is 1 where the level is above k; NaN stays NaN. K = 1: the label itself."""
+    out = (levels[:, None] > np.arange(n_outputs)[None, :]).astype(np.float64)
+    out[np.isnan(levels)] = np.nan
+    return out
+
+
+def fit_model(
+    task: Task,
+    modality: Modality,
+    data: FoldData,
+    settings: TrainSettings,
+    *,
+    log_dir: Path,
+    parts: dict[Modality, SpecimenNet] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> FittedModel:
+    """Train by the chosen strategy and lock the operating point.
+
+    `parts` gives the FL and WL networks of the same task and fold when `modality` is fusion.
+    """
+    seed = settings.seed
+    torch.manual_seed(seed)
+    notes: Notes = {}
+    if modality is Modality.FUSION:
+        if parts is None:
+            raise ValueError("fusion starts from the trained FL and WL networks of the same task")
+        start = late_average(parts[Modality.FL], parts[Modality.WL])
+        joint = late_average(parts[Modality.FL], parts[Modality.WL])
+        joint = _train(joint, data, modality, settings, log_dir, notes, resume=resume, progress=progress)
+        network = _better_fusion(start, joint, data, notes)
+        weights = "the FL and WL networks of this suite"
+    else:
+        backbone, weights = create_backbone(settings.backbone, settings.weights)
+        network = SpecimenNet(modality, [backbone], task.n_outputs, settings.finetune.dropout)
+        network = _train(network, data, modality, settings, log_dir, notes, resume=resume, progress=progress)
+    logits = score_specimens(network, data, modality)
+    tuning = _tuning(logits, data)
+    threshold = lock_threshold(task, tuning.targets, tuning.logits)
+    return FittedModel(network, threshold, tuning.metrics(), logits, weights, notes)
+
+
+def _train(
+    network: SpecimenNet,
+    data: FoldData,
+    modality: Modality,
+    settings: TrainSettings,
+    log_dir: Path,
+    notes: Notes,
+    *,
+    resume: bool,
+    progress: bool,
+) -> SpecimenNet:
+    rows = data.rows(modality, "train")
+    train = data.image_set(modality, rows)
+    augments = {"fl": settings.fl_augment, "wl": settings.wl_augment}
+    if settings.strategy == "probe":
+        features = extract_features(network, train, views=settings.probe.views, augments=augments, seed=settings.seed)
+        network, chosen = fit_probe(network, features, data.targets[rows], data.patients[rows], settings.probe)
+        notes["inverse_l2"] = chosen
+        return network
+    tune_rows = data.rows(modality, "tune")
+    return finetune(
+        network,
+        train,
+        data.image_set(modality, tune_rows) if len(tune_rows) else None,
+        augments=augments,
+        settings=settings.finetune,
+        seed=settings.seed,
+        log_dir=log_dir,
+        resume=resume,
+        precision=settings.precision,
+        progress=progress,
+    )
+
+
+def _better_fusion(
+    average: SpecimenNet, joint: SpecimenNet, data: FoldData, notes: Notes
+) -> SpecimenNet:
+    """Late averaging or joint training: the better AUC on tuning patients (ties and no tuning AUC: late averaging)."""
+    scores = {}
+    for name, network in (("late average", average), ("joint", joint)):
+        logits = score_specimens(network, data, Modality.FUSION, roles=("tune",))
+        scores[name] = _tuning(logits, data).auc()
+        notes[f"fusion_tune_auc_{name.replace(' ', '_')}"] = scores[name]
+    better = (scores["joint"] or 0.0) > (scores["late average"] or 0.0)
+    notes["fusion"] = "joint" if better else "late average"
+    return joint if better else average
+
+
+def score_specimens(
+    network: SpecimenNet, data: FoldData, modality: Modality, roles: tuple[str, ...] = ("tune", "test")
+) -> pd.DataFrame:
+    """Mean logit per specimen, labelled or not, for the patients with these roles."""
+    rows = np.concatenate([data.rows(modality, role, labelled=False) for role in roles])
+    n_outputs = network.head.out_features
+    columns = [f"logit_{k}" for k in range(n_outputs)]
+    if len(rows) == 0:
+        return pd.DataFrame(columns=["specimen_id", "patient_id", "split", *columns])
+    logits = predict_logits(network, data.image_set(modality, rows))
+    table = pd.DataFrame(logits, columns=columns)
+    table.insert(0, "split", data.roles[rows])
+    table.insert(0, "patient_id", data.patients[rows])
+    table.insert(0, "specimen_id", data.specimens[rows])
+    keys = ["specimen_id", "patient_id", "split"]
+    return table.groupby(keys, sort=False, as_index=False)[columns].mean()
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """Specimens whose label is known: targets (M, K), logits (M, K), patients (M,)."""
+
+    targets: NDArray[np.float64]
+    logits: NDArray[np.float64]
+    patients: NDArray[np.object_]
+
+    def auc(self) -> float | None:
+        """AUC, averaged over the outputs that have both classes; None where none has."""
+        both = [k for k in range(self.targets.shape[1]) if 0 < self.targets[:, k].sum() < len(self.targets)]
+        return float(np.mean([auc(self.targets[:, k], self.logits[:, k]) for k in both])) if both else None
+
+    def metrics(self) -> Metrics:
+        return Metrics(
+            tune_auc=self.auc(), tune_specimens=len(self.targets), tune_patients=len(np.unique(self.patients))
+        )
+
+
+def _tuning(logits: pd.DataFrame, data: FoldData) -> _Labelled:
+    part = logits[logits["split"] == "tune"]
+    first = pd.Series(np.arange(len(data.specimens)), index=data.specimens).groupby(level=0).first()
+    targets = data.targets[first.loc[part["specimen_id"]].to_numpy(int)]
+    keep = ~np.isnan(targets).any(1)
+    scores = part.filter(like="logit_").to_numpy(np.float64)
+    return _Labelled(targets[keep], scores[keep], part["patient_id"].to_numpy(object)[keep])
+
+
+def lock_threshold(task: Task, targets: NDArray[np.float64], logits: NDArray[np.float64]) -> Threshold:
+    """Threshold on the raw logit, chosen on tuning patients.
+
+    `tumor`: the highest specificity with sensitivity of at least 0.90; other binary tasks: the ROC point nearest
+    (0, 1); both as in the paper. Ordinal tasks decide by the most probable level: 0 on every cumulative logit.
+
+    Parameters
+    ----------
+    targets, logits : (M, K) of tuning specimens with a known label.
+    """
+    if task.ordinal:
+        return Threshold(logit=(0.0,) * task.n_outputs, rule="most probable level", chosen_on="fixed")
+    y = targets[:, 0]
+    if not 0 < y.sum() < len(y):
+        missing = task.positive_name if y.sum() == 0 else task.negative_name
+        return Threshold(logit=(0.0,), rule="fixed", chosen_on=f"no {missing} among the tuning patients")
+    rule = "sensitivity>=0.90" if task.name == "tumor" else "closest-to-corner"
+    point = operating_point(y, logits[:, 0], rule)
+    return Threshold(logit=(float(point.threshold),), rule=rule, chosen_on="tune")

@@ -1,0 +1,119 @@
+"""Prepared images of a whole cohort in memory: every file is decoded and prepared once, whatever trains on it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from glioscope.core import FLPlan, ImageError, Modality, WLPlan
+from glioscope.imaging import PreparedSpecimen, SpecimenSource, infer_white, prepare_specimen, read_fl
+
+from ._finetune import ImageSet
+
+WHITE_SAMPLE = 200
+"""Images looked at to find the white level of a training set."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImages:
+    """Uint8 (N, C, S, S) per input, N = rows of the cohort; `present` says which rows have that image."""
+
+    pixels: dict[str, torch.Tensor]
+    present: dict[str, NDArray[np.bool_]]
+    plans: dict[str, FLPlan | WLPlan]
+
+    def usable(self, modality: Modality) -> NDArray[np.bool_]:
+        """Rows that have every image that `modality` reads."""
+        return np.logical_and.reduce([self.present[name] for name in modality.inputs])
+
+    def subset(self, modality: Modality, rows: NDArray[np.int64], targets: NDArray[np.float64]) -> ImageSet:
+        """The images of these rows with their targets (N, K)."""
+        index = torch.from_numpy(np.asarray(rows, dtype=np.int64))
+        return ImageSet(
+            {name: self.pixels[name][index] for name in modality.inputs},
+            torch.from_numpy(np.asarray(targets, dtype=np.float32)),
+            {name: (self.plans[name].mean, self.plans[name].std) for name in modality.inputs},
+        )
+
+
+def prepare_images(
+    sources: Sequence[SpecimenSource],
+    *,
+    fl_plan: FLPlan | None,
+    wl_plan: WLPlan | None,
+    n_jobs: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> PreparedImages:
+    """Read, find, cut and prepare every image set.
+
+    Raises
+    ------
+    ImageError : one or more images cannot be used; the first is named and the rest counted.
+    """
+    results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
+        delayed(_prepare_one)(source, fl_plan, wl_plan) for source in sources
+    )
+    prepared: list[PreparedSpecimen | None] = []
+    errors: list[ImageError] = []
+    for number, result in enumerate(results, start=1):
+        if isinstance(result, ImageError):
+            errors.append(result)
+        prepared.append(None if isinstance(result, ImageError) else result)
+        if progress is not None:
+            progress(number, len(sources))
+    if errors:
+        rest = f" (and {len(errors) - 1} more unusable images)" if len(errors) > 1 else ""
+        raise ImageError(errors[0].path, errors[0].reason + rest)
+    return _stack([p for p in prepared if p is not None], fl_plan, wl_plan)
+
+
+def _prepare_one(
+    source: SpecimenSource, fl_plan: FLPlan | None, wl_plan: WLPlan | None
+) -> PreparedSpecimen | ImageError:
+    try:
+        return prepare_specimen(source, fl_plan=fl_plan, wl_plan=wl_plan)
+    except ImageError as error:
+        return error
+
+
+def _stack(
+    prepared: Sequence[PreparedSpecimen], fl_plan: FLPlan | None, wl_plan: WLPlan | None
+) -> PreparedImages:
+    plans: dict[str, FLPlan | WLPlan] = {}
+    if fl_plan is not None:
+        plans["fl"] = fl_plan
+    if wl_plan is not None:
+        plans["wl"] = wl_plan
+    pixels, present = {}, {}
+    for name, plan in plans.items():
+        size = plan.canvas.size_px
+        stack = np.zeros((len(prepared), 1 if name == "fl" else 3, size, size), np.uint8)
+        has = np.zeros(len(prepared), bool)
+        for row, specimen in enumerate(prepared):
+            one = specimen.fl if name == "fl" else specimen.wl
+            if one is not None:
+                stack[row] = one.image[None] if name == "fl" else one.image.transpose(2, 0, 1)
+                has[row] = True
+        pixels[name], present[name] = torch.from_numpy(stack), has
+    return PreparedImages(pixels, present, plans)
+
+
+def resolve_white(plan: FLPlan, sources: Sequence[SpecimenSource], seed: int = 0) -> FLPlan:
+    """Replace the white level "type" by a number that fits these (training) images.
+
+    A 16-bit camera uses a part of its range, so the top of the type would leave most grey levels empty. The number is
+    rounded up to two digits: nearby training sets then share it, and prepared images can be reused between folds.
+    """
+    if plan.normalisation.white != "type":
+        return plan
+    with_fl = [s for s in sources if s.fl_image is not None]
+    if not with_fl:
+        return plan
+    chosen = np.random.default_rng(seed).permutation(len(with_fl))[:WHITE_SAMPLE]
+    white = infer_white([read_fl(with_fl[i].fl_image) for i in sorted(chosen)])
+    step = 10 ** max(0, int(np.floor(np.log10(white))) - 1)
+    rounded = float(np.ceil(white / step) * step)
+    return plan.model_copy(update={"normalisation": plan.normalisation.model_copy(update={"white": rounded})})

@@ -1,0 +1,107 @@
+"""Logistic regression on frozen features, folded into the network's linear head."""
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+
+from ._augment import AugmentSettings
+from ._finetune import PREDICT_BATCH, ImageSet
+from ._loss import class_weights
+from ._network import SpecimenNet
+from ._settings import ProbeSettings
+
+Floats = NDArray[np.float64]
+
+
+@torch.no_grad()
+def extract_features(
+    network: SpecimenNet, images: ImageSet, *, views: int, augments: dict[str, AugmentSettings], seed: int
+) -> NDArray[np.float32]:
+    """Pooled features of every image: (views, N, d); view 0 is the image itself, the others are augmented."""
+    network = network.eval().to(memory_format=torch.channels_last)
+    out = []
+    for view in range(views):
+        parts = [
+            network.features(
+                *(images.plain(rows) if view == 0 else images.augmented(rows, augments, seed=seed, epoch=view))
+            )
+            for rows in torch.arange(len(images)).split(PREDICT_BATCH)
+        ]
+        out.append(torch.cat(parts).numpy())
+    return np.stack(out)
+
+
+def fit_probe(
+    network: SpecimenNet,
+    features: NDArray[np.float32],
+    targets: NDArray[np.float64],
+    patients: NDArray[np.object_],
+    settings: ProbeSettings,
+) -> tuple[SpecimenNet, float]:
+    """Fit the head of `network` on frozen features; returns the network and the chosen C.
+
+    Parameters
+    ----------
+    features : float32 (views, N, d), as `extract_features` gives them for the training images.
+    targets : (N, K) of 0 and 1.
+    patients : (N,) patient ids; C is chosen by leaving patients out, never by splitting one.
+    """
+    chosen = _choose(features, targets, patients, settings)
+    weight, bias = _fit(features, targets, chosen)
+    with torch.no_grad():
+        network.head.weight.copy_(torch.from_numpy(weight))
+        network.head.bias.copy_(torch.from_numpy(bias))
+    return network.eval(), chosen
+
+
+def _fit(features: NDArray[np.float32], targets: Floats, inverse_l2: float) -> tuple[Floats, Floats]:
+    """Weight (K, d) and bias (K,) on raw features: the standardisation is folded in."""
+    views, n, d = features.shape
+    rows = features.reshape(views * n, d).astype(np.float64)
+    mean, std = rows.mean(0), rows.std(0) + 1e-6
+    alpha_p, alpha_n = (a.numpy() for a in class_weights(torch.from_numpy(targets)))
+    weights, biases = [], []
+    for k in range(targets.shape[1]):
+        y = np.tile(targets[:, k], views)
+        importance = np.where(y > 0.5, alpha_p[k], alpha_n[k]) / views
+        model = LogisticRegression(C=inverse_l2, max_iter=300, tol=1e-4)
+        model.fit((rows - mean) / std, y, sample_weight=importance)
+        weights.append(model.coef_[0] / std)
+        biases.append(model.intercept_[0] - (model.coef_[0] / std) @ mean)
+    return np.stack(weights), np.array(biases)
+
+
+def _choose(
+    features: NDArray[np.float32], targets: Floats, patients: NDArray[np.object_], settings: ProbeSettings
+) -> float:
+    """C with the lowest weighted log-loss on left-out training patients (ties: the stronger regularisation)."""
+    candidates = sorted(settings.inverse_l2)
+    n_groups = len(np.unique(patients))
+    if len(candidates) == 1 or n_groups < 2:
+        return candidates[0]
+    folds = [
+        (train, held)
+        for train, held in GroupKFold(min(4, n_groups)).split(targets, groups=patients)
+        if all(0 < targets[train, k].sum() < len(train) for k in range(targets.shape[1]))
+    ]
+    if not folds:
+        return candidates[0]
+    losses = Parallel(n_jobs=2, prefer="threads")(
+        delayed(_held_out_loss)(features, targets, train, held, c) for c in candidates for train, held in folds
+    )
+    means = np.array(losses).reshape(len(candidates), len(folds)).mean(1)
+    return candidates[int(np.argmin(np.round(means, 4)))]
+
+
+def _held_out_loss(
+    features: NDArray[np.float32], targets: Floats, train: NDArray[np.int64], held: NDArray[np.int64], c: float
+) -> float:
+    weight, bias = _fit(features[:, train], targets[train], c)
+    logit = features[0, held].astype(np.float64) @ weight.T + bias
+    y = targets[held]
+    alpha_p, alpha_n = (a.numpy() for a in class_weights(torch.from_numpy(targets[train])))
+    loss = y * alpha_p * np.logaddexp(0, -logit) + (1 - y) * alpha_n * np.logaddexp(0, logit)
+    return float(loss.mean())

@@ -1,0 +1,56 @@
+"""The choices of a training run, typed; every one is recorded in the bundle."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from glioscope.core import FLPlan, WLPlan
+
+from ._augment import FL_AUGMENT, WL_AUGMENT, AugmentSettings
+from ._weights import LITE0
+
+Strategy = Literal["probe", "finetune"]
+
+
+class FinetuneSettings(BaseModel):
+    """Fine-tuning everything with Adam (paper: 1e-3, weight decay 1e-4, warm-up, cosine; the rest is ours)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: Annotated[int, Field(ge=1)] = 6
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of all iterations with linear warm-up."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+
+
+class ProbeSettings(BaseModel):
+    """Logistic regression on frozen features."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inverse_l2: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
+    """Candidates for C; the best by leaving out training patients is used."""
+    views: Annotated[int, Field(ge=1)] = 4
+    """Copies of every training image: itself, then augmented ones."""
+
+
+class TrainSettings(BaseModel):
+    """Everything that decides a training run beside the data and the split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: Strategy = "finetune"
+    backbone: str = LITE0
+    weights: str = "auto"
+    fl_plan: FLPlan = FLPlan()
+    wl_plan: WLPlan = WLPlan()
+    fl_augment: AugmentSettings = FL_AUGMENT
+    wl_augment: AugmentSettings = WL_AUGMENT
+    finetune: FinetuneSettings = FinetuneSettings()
+    probe: ProbeSettings = ProbeSettings()
+    seed: int = 0
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    """"auto": float32 on CPU, bfloat16 or float16 mixed on GPU."""

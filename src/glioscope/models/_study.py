@@ -1,0 +1,300 @@
+"""Train a study: every task and modality of every fold, to a suite, predictions and metrics that can be resumed."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from glioscope.cohort import Cohort, Split, labels, sources, write_predictions, write_split
+from glioscope.core import (
+    BundleInfo,
+    FLPlan,
+    InputError,
+    Modality,
+    Provenance,
+    Task,
+    atomic_file,
+    write_text,
+)
+
+from ._card import model_card
+from ._export import OPSET, export_bundle, library_versions, write_suite
+from ._fit import FittedModel, FoldData, fit_model, ordinal_targets
+from ._images import PreparedImages, prepare_images, resolve_white
+from ._network import SpecimenNet
+from ._settings import TrainSettings
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """What a training run left behind."""
+
+    out: Path
+    suites: dict[int, Path]
+    """Fold -> suite folder."""
+    predictions: pd.DataFrame
+    """Contract 3, tuning and test specimens."""
+
+
+def train_study(
+    cohort: Cohort,
+    tasks: Sequence[Task],
+    modalities: Sequence[Modality],
+    split: Split,
+    settings: TrainSettings,
+    out: Path,
+    *,
+    resume: bool = False,
+    report: Report = print,
+    progress: bool = True,
+) -> StudyResult:
+    """Train all models of a split and write `out`: suites, `predictions.csv`, `split.csv`, logs.
+
+    With one fold the suite is `out/suite`; with several, `out/fold-K/suite`. A finished model is never trained again
+    by `resume`; an unfinished one goes on from its last epoch.
+
+    Raises
+    ------
+    InputError : `out` holds a run already (without `resume`), or one with other settings, or the cohort lacks an
+        image that a modality needs.
+    """
+    _claim(out, cohort, tasks, modalities, split, settings, resume=resume)
+    write_split(out / "split.csv", split)
+    run = _Run(cohort, settings, out, resume, report, progress)
+    folds = split.folds
+    suites, tables = {}, []
+    for fold in folds:
+        folder = out if len(folds) == 1 else out / f"fold-{fold}"
+        tables.append(run.fold(fold, split.roles(fold), tasks, modalities, folder))
+        suites[fold] = folder / "suite"
+    predictions = pd.concat(tables, ignore_index=True)
+    write_predictions(out / "predictions.csv", predictions)
+    return StudyResult(out, suites, predictions)
+
+
+def _claim(
+    out: Path,
+    cohort: Cohort,
+    tasks: Sequence[Task],
+    modalities: Sequence[Modality],
+    split: Split,
+    settings: TrainSettings,
+    *,
+    resume: bool,
+) -> None:
+    """Write `run.json` that says what this folder is for; refuse a folder that is for something else."""
+    wanted = {
+        "manifest_sha256": cohort.sha256,
+        "tasks": [t.model_dump(mode="json") for t in tasks],
+        "modalities": [m.value for m in modalities],
+        "split": json.loads(split.table.to_json(orient="records")),
+        "settings": settings.model_dump(mode="json"),
+    }
+    path = out / "run.json"
+    if path.is_file():
+        if not resume:
+            raise InputError(f"{out}: holds a training run already; continue it with --resume or choose another --out")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        differing = [key for key in wanted if found.get(key) != wanted[key]]
+        if differing:
+            raise InputError(f"{out}: was started with other {', '.join(differing)}; --resume needs the same")
+        return
+    write_text(path, json.dumps(wanted, indent=1))
+
+
+@dataclass
+class _Run:
+    """State that the folds of one run share: prepared images by plan."""
+
+    cohort: Cohort
+    settings: TrainSettings
+    out: Path
+    resume: bool
+    report: Report
+    progress: bool
+
+    def __post_init__(self) -> None:
+        self._sources = sources(self.cohort)
+        self._prepared: dict[str, PreparedImages] = {}
+        table = self.cohort.table
+        self._specimens = table["specimen_id"].to_numpy(object)
+        self._patients = table["patient_id"].to_numpy(object)
+
+    def fold(
+        self, fold: int, roles: dict[str, str], tasks: Sequence[Task], modalities: Sequence[Modality], folder: Path
+    ) -> pd.DataFrame:
+        """Train, export and score one fold; returns its predictions."""
+        row_roles = np.array([str(roles.get(p, "unused")) for p in self._patients], object)
+        images, fl_plan = self._images(modalities, row_roles)
+        bundles, tables = {}, []
+        for task in tasks:
+            targets = ordinal_targets(labels(self.cohort, task).reindex(self._specimens).to_numpy(float), task.n_outputs)
+            data = FoldData(images, self._specimens, self._patients, row_roles, targets)
+            parts: dict[Modality, SpecimenNet] = {}
+            for modality in _in_order(modalities):
+                info, table = self._model(task, modality, fold, data, parts, fl_plan, folder)
+                bundles[info.name] = info
+                tables.append(table)
+        write_suite(folder / "suite", bundles, self.cohort.data_kind)
+        return pd.concat(tables, ignore_index=True)
+
+    def _images(self, modalities: Sequence[Modality], roles: NDArray[np.object_]) -> tuple[PreparedImages, FLPlan]:
+        inputs = {name for modality in modalities for name in modality.inputs}
+        training = [s for s, role in zip(self._sources, roles, strict=True) if role == "train"]
+        fl_plan = resolve_white(self.settings.fl_plan, training) if "fl" in inputs else self.settings.fl_plan
+        key = fl_plan.model_dump_json()
+        if key not in self._prepared:
+            self.report(f"preparing {len(self._sources)} image sets")
+            self._prepared = {
+                key: prepare_images(
+                    self._sources,
+                    fl_plan=fl_plan if "fl" in inputs else None,
+                    wl_plan=self.settings.wl_plan if "wl" in inputs else None,
+                )
+            }
+        return self._prepared[key], fl_plan
+
+    def _model(
+        self,
+        task: Task,
+        modality: Modality,
+        fold: int,
+        data: FoldData,
+        parts: dict[Modality, SpecimenNet],
+        fl_plan: FLPlan,
+        folder: Path,
+    ) -> tuple[BundleInfo, pd.DataFrame]:
+        name = f"{task.name}-{modality.value}"
+        bundle, part = folder / "suite" / name, folder / "parts" / f"{name}.csv"
+        if self.resume and part.is_file() and (bundle / "SHA256SUMS").is_file():
+            self.report(f"fold {fold} {name}: done before")
+            info = BundleInfo.model_validate_json((bundle / "bundle.json").read_text(encoding="utf-8"))
+            parts[modality] = load_network(bundle, info)
+            return info, pd.read_csv(part, dtype={"patient_id": str, "specimen_id": str})
+        self._require_both_classes(task, modality, data)
+        fitted = fit_model(
+            task,
+            modality,
+            data,
+            self.settings,
+            log_dir=folder / "logs" / name,
+            parts=parts or None,
+            resume=self.resume,
+            progress=self.progress,
+        )
+        parts[modality] = fitted.network
+        info = self._info(name, task, modality, fold, data, fitted, fl_plan)
+        export_bundle(bundle, fitted.network, info, model_card(info))
+        table = _predictions(info, fitted, data, fold)
+        with atomic_file(part) as temporary:
+            table.to_csv(temporary, index=False)
+        tune_auc = "none" if info.metrics.tune_auc is None else f"{info.metrics.tune_auc:.3f}"
+        self.report(f"fold {fold} {name}: AUC on tuning patients {tune_auc}; weights: {fitted.weights}")
+        return info, table
+
+    def _require_both_classes(self, task: Task, modality: Modality, data: FoldData) -> None:
+        targets = data.targets[data.rows(modality, "train")]
+        for k in range(targets.shape[1]):
+            if not 0 < targets[:, k].sum() < len(targets):
+                names = task.class_names
+                raise InputError(
+                    f"{self.cohort.path}: task {task.name}: the {len(targets)} training specimens with {modality.value} "
+                    f"images are all on one side of {names[k]} / {names[k + 1]}; both are needed"
+                )
+
+    def _info(
+        self,
+        name: str,
+        task: Task,
+        modality: Modality,
+        fold: int,
+        data: FoldData,
+        fitted: FittedModel,
+        fl_plan: FLPlan,
+    ) -> BundleInfo:
+        settings = self.settings
+        targets = data.targets[data.rows(modality, "train")]
+        level = targets.sum(1).astype(int)
+        counts = {c: int((level == k).sum()) for k, c in enumerate(task.class_names)}
+        choices = settings.finetune if settings.strategy == "finetune" else settings.probe
+        shown = {k: v if isinstance(v, str | int | float) else str(v) for k, v in choices.model_dump().items()}
+        return BundleInfo(
+            name=name,
+            task=task,
+            modality=modality,
+            backbone=settings.backbone,
+            fl_plan=fl_plan if "fl" in modality.inputs else None,
+            wl_plan=settings.wl_plan if "wl" in modality.inputs else None,
+            threshold=fitted.threshold,
+            metrics=fitted.metrics,
+            provenance=Provenance(
+                data_kind=self.cohort.data_kind,
+                manifest_sha256=self.cohort.sha256,
+                train_patients=_patients_with(data, "train"),
+                tune_patients=_patients_with(data, "tune"),
+                fold=fold,
+                seed=settings.seed,
+                strategy=settings.strategy,
+                weights=fitted.weights,
+                class_counts=counts,
+                settings={**shown, **fitted.notes, "created": datetime.now(UTC).isoformat(timespec="seconds")},
+                versions=library_versions(),
+            ),
+            n_features=fitted.network.head.in_features,
+            opset=OPSET,
+        )
+
+
+def _in_order(modalities: Sequence[Modality]) -> list[Modality]:
+    """FL, WL, then fusion, which starts from the two."""
+    wanted = set(modalities) | ({Modality.FL, Modality.WL} if Modality.FUSION in modalities else set())
+    return [m for m in Modality if m in wanted]
+
+
+def _patients_with(data: FoldData, role: str) -> tuple[str, ...]:
+    return tuple(sorted(set(data.patients[data.roles == role])))
+
+
+def _predictions(info: BundleInfo, fitted: FittedModel, data: FoldData, fold: int) -> pd.DataFrame:
+    """Contract 3 for one model: `y_score` is the sigmoid of the logit (ordinal: mean over the cumulative ones)."""
+    table = fitted.logits
+    logits = table.filter(like="logit_").to_numpy(float)
+    first = pd.Series(np.arange(len(data.specimens)), index=data.specimens).groupby(level=0).first()
+    targets = data.targets[first.loc[table["specimen_id"]].to_numpy(int)]
+    y_true = pd.array(np.where(np.isnan(targets).any(1), np.nan, targets.sum(1)), dtype="Float64").astype("Int64")
+    if info.task.ordinal:
+        decision = np.full(len(table), "", object)
+    else:
+        decision = np.where(logits[:, 0] >= info.threshold.logit[0], "positive", "negative")
+    return pd.DataFrame(
+        {
+            "patient_id": table["patient_id"],
+            "specimen_id": table["specimen_id"],
+            "task": info.task.name,
+            "model": f"{info.modality.value}-{info.provenance.strategy}",
+            "split": table["split"],
+            "fold": fold,
+            "y_true": y_true,
+            "y_score": (1 / (1 + np.exp(-logits))).mean(1),
+            "decision": decision,
+        }
+    )
+
+
+def load_network(bundle: Path, info: BundleInfo) -> SpecimenNet:
+    """The torch network of a bundle, from `model.safetensors`, in evaluation mode."""
+    from safetensors.torch import load_file
+
+    from ._weights import create_backbone
+
+    backbones = [create_backbone(info.backbone, "none")[0] for _ in info.modality.inputs]
+    network = SpecimenNet(info.modality, backbones, info.task.n_outputs)
+    network.load_state_dict(load_file(bundle / "model.safetensors"))
+    return network.eval()
