@@ -1,0 +1,78 @@
+"""Specimens that touch each other, taken apart along their necks."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_SOLID = 0.93
+_LEVELS = (0.45, 0.55, 0.65, 0.75, 0.85)
+_CORE_SHARE = 0.02
+
+
+def split_touching(mask: NDArray[np.uint8], *, min_px: int) -> NDArray[np.int32]:
+    """Label the specimens of a mask, 1 and up; regions under `min_px` pixels are dropped.
+
+    A region that fills its convex hull is one specimen. Another is cut by a watershed of its distance transform, if
+    that has several cores of which each is wide compared with the neck between them.
+
+    Parameters
+    ----------
+    mask : uint8 (H, W), 0 or 1.
+    """
+    count, components, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    labels = np.zeros(mask.shape, np.int32)
+    following = 1
+    for k in range(1, count):
+        x, y, w, h, area = (int(v) for v in stats[k])
+        if area < min_px:
+            continue
+        part = (components[y : y + h, x : x + w] == k).astype(np.uint8)
+        pieces = _pieces(part, area, min_px)
+        for piece in range(1, int(pieces.max()) + 1):
+            inside = pieces == piece
+            if np.count_nonzero(inside) >= min_px:
+                labels[y : y + h, x : x + w][inside] = following
+                following += 1
+    return labels
+
+
+def _pieces(part: NDArray[np.uint8], area: int, min_px: int) -> NDArray[np.int32]:
+    whole = part.astype(np.int32)
+    contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = max(float(cv2.contourArea(cv2.convexHull(np.concatenate(contours)))), 1.0)
+    if area / hull >= _SOLID or area < 2 * min_px:
+        return whole
+    padded = cv2.copyMakeBorder(part, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    exact = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    distance = np.asarray(cv2.GaussianBlur(exact, (0, 0), 1.0), np.float32)
+    markers, cores = _cores(distance, area)
+    if cores < 2:
+        return whole
+    return np.where(part > 0, _watershed(distance, markers, part), 0).astype(np.int32)
+
+
+def _cores(distance: NDArray[np.float32], area: int) -> tuple[NDArray[np.int32], int]:
+    """Connected parts of the distance transform above a share of its top; the share that gives the most parts wins."""
+    best, most = np.zeros(distance.shape, np.int32), 1
+    for level in _LEVELS:
+        count, found, stats, _ = cv2.connectedComponentsWithStats(
+            (distance > level * distance.max()).astype(np.uint8), connectivity=8
+        )
+        large = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= _CORE_SHARE * area]
+        if len(large) > most:
+            most = len(large)
+            best = np.zeros(distance.shape, np.int32)
+            for index, k in enumerate(large, start=1):
+                best[found == k] = index
+    return best, most
+
+
+def _watershed(distance: NDArray[np.float32], markers: NDArray[np.int32], part: NDArray[np.uint8]) -> NDArray[np.int32]:
+    height = np.rint(255 * (1 - distance / distance.max())).astype(np.uint8)
+    seeds = markers.copy()
+    seeds[part == 0] = int(markers.max()) + 1
+    flooded = cv2.watershed(cv2.cvtColor(height, cv2.COLOR_GRAY2BGR), seeds)
+    flooded[(flooded < 0) | (flooded > int(markers.max()))] = 0
+    # the ridge between two specimens belongs to the nearer one, as seen from the left and from above
+    grown = cv2.dilate(flooded.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
+    return np.where((flooded == 0) & (part > 0), grown, flooded).astype(np.int32)
