@@ -1,0 +1,51 @@
+# Every target sets up what it needs in .venv; nothing else on the machine is touched but by `make system`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EXTRAS ?= train,dev
+
+.PHONY: help install system demo reproduce test lint bench-% clean
+
+help:
+	@echo "make demo       simulate a cohort, train, evaluate, diagnose; prints paper / this run / ceiling"
+	@echo "make test       ruff, mypy, import-linter and all tests"
+	@echo "make reproduce  the same as demo with full fine-tuning (about two hours on 2 cores)"
+	@echo "make bench-NAME tcell sim train diagnose brain16: prints one JSON object as its last line"
+	@echo "make system     install the Debian packages that the full test run uses"
+
+install: $(STAMP)
+
+# torch and torchvision first and by version: a bare `pip install torch` may take gigabytes of GPU libraries.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $(STAMP)
+
+# OpenCV's headless wheel, ONNX Runtime and torch bring their own libraries: nothing from Debian is needed so far.
+SYSTEM_PACKAGES :=
+system:
+	@if [ -z "$(SYSTEM_PACKAGES)" ]; then echo "no Debian packages are needed"; \
+	else apt-get install -y --no-install-recommends $(SYSTEM_PACKAGES); fi
+
+lint: $(STAMP)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest -q -n 2 --dist worksteal
+
+demo: $(STAMP)
+	$(BIN)/python benchmarks/demo.py --out demo
+
+reproduce: $(STAMP)
+	$(BIN)/python benchmarks/demo.py --out reproduce --full
+
+bench-%: $(STAMP)
+	$(BIN)/python benchmarks/$*.py
+
+clean:
+	rm -rf demo reproduce build dist .pytest_cache .mypy_cache .ruff_cache
