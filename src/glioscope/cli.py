@@ -1,1 +1,344 @@
-"""glioscope command line."""
+"""The command line: parses, wires rooms together, prints. Rooms are imported inside each command to start fast."""
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from glioscope import RESEARCH_USE, __version__
+from glioscope.core import Diagnosis, InputError, ManifestError, Modality
+
+if TYPE_CHECKING:
+    from glioscope.cohort import Cohort, Split
+    from glioscope.core import Task
+    from glioscope.imaging import SpecimenSource
+    from glioscope.models import TrainSettings
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells expect it."""
+_SAYABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}
+"""Operating-system errors that are the user's to mend, not ours."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help=f"Specimen diagnosis from near-infrared fluorescence (FL) and white light (WL). {RESEARCH_USE}",
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+ManifestArgument = Annotated[Path, typer.Argument(help="Manifest: CSV, XLSX or Parquet (docs/manifest.md).")]
+TaskOption = Annotated[
+    list[str] | None, typer.Option("--task", help="tumor, grade, ki67, grade4, idh, codel, or one of --task-file.")
+]
+TaskFileOption = Annotated[Path | None, typer.Option("--task-file", help="TOML file with tasks of your own.")]
+CutOffOption = Annotated[float, typer.Option("--ki67-cut-off", help="Ki-67 is high at or above this, in percent.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        out.print(f"glioscope {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the cohort.")],
+    patients: Annotated[int, typer.Option(min=1)] = 23,
+    specimens: Annotated[int, typer.Option(min=2)] = 1874,
+    size: Annotated[str, typer.Option(help="Width x height of a cut specimen image in pixels.")] = "160x128",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    trays: Annotated[int, typer.Option(min=0, help="Frame pairs with many specimens each, beside the cohort.")] = 0,
+    full_frames: Annotated[bool, typer.Option("--full-frames", help="640 x 512 frames instead of cut images.")] = False,
+) -> None:
+    """Write a SIMULATED cohort of the paper's size: manifest, images, readings, and the true ceiling."""
+    from glioscope.sim import simulate as run
+
+    width, _, height = size.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise InputError(f"--size {size!r} is not WIDTHxHEIGHT, for example 160x128")
+    _refuse_existing(folder)
+    with _progress("rendering") as advance:
+        run(
+            folder,
+            n_patients=patients,
+            n_specimens=specimens,
+            size=(int(width), int(height)),
+            seed=seed,
+            trays=trays,
+            framing="full" if full_frames else "cut",
+            progress=advance,
+        )
+    out.print(f"SIMULATED cohort: {folder / 'manifest.csv'} (ceilings in oracle.csv, readers in readings.csv)")
+
+
+@app.command()
+def check(
+    manifest: ManifestArgument,
+    task: TaskOption = None,
+    task_file: TaskFileOption = None,
+    ki67_cut_off: CutOffOption = 10.0,
+    headers_only: Annotated[bool, typer.Option("--headers-only", help="Do not decode every image.")] = False,
+) -> None:
+    """List every problem of a manifest at once, and count specimens and patients as the paper's Fig. 1a does."""
+    from glioscope.cohort import load_manifest, resolve_tasks, summarise
+
+    tasks = resolve_tasks(task, task_file, ki67_cut_off=ki67_cut_off)
+    with _progress("reading images") as advance:
+        cohort = load_manifest(manifest, check_pixels=not headers_only, progress=advance)
+    for warning in cohort.warnings:
+        err.print(f"[yellow]warning[/] {warning}", highlight=False)
+    summary = summarise(cohort, tasks)
+    _print_table(
+        f"{manifest}: {summary.n_specimens} specimens of {summary.n_patients} patients ({cohort.data_kind} images)",
+        ("task", "class", "specimens", "patients"),
+        [(r.task, r.name, str(r.n_specimens), str(r.n_patients)) for r in summary.rows],
+    )
+
+
+@app.command()
+def train(
+    manifest: ManifestArgument,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    task: TaskOption = None,
+    task_file: TaskFileOption = None,
+    ki67_cut_off: CutOffOption = 10.0,
+    modality: Annotated[
+        list[Modality] | None, typer.Option(help="Default: fl and wl. fusion trains both as well.")
+    ] = None,
+    strategy: Annotated[str | None, typer.Option(help="probe (frozen features) or finetune (default).")] = None,
+    backbone: Annotated[str | None, typer.Option(help="A timm model name; default tf_efficientnet_lite0.")] = None,
+    weights: Annotated[str | None, typer.Option(help="auto, none, or a state-dict file.")] = None,
+    size: Annotated[int | None, typer.Option(min=32, help="Input size in pixels.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of fine-tuning.")] = None,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="TOML file with training settings.")] = None,
+    test_fraction: Annotated[float, typer.Option(min=0.05, max=0.9, help="Share of specimens to test.")] = 0.3,
+    folds: Annotated[int | None, typer.Option(min=2, help="K patient-level folds instead of one split.")] = None,
+    leave_one_patient_out: Annotated[bool, typer.Option("--leave-one-patient-out")] = False,
+    split_file: Annotated[Path | None, typer.Option("--split", help="Reuse a split.csv of an earlier run.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    precision: Annotated[str | None, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Train on patient-level splits; write a locked suite, predictions and metrics."""
+    from glioscope.cohort import load_manifest, resolve_tasks
+
+    try:
+        from glioscope.models import train_study
+    except ModuleNotFoundError as error:
+        raise InputError(f"training needs glioscope[train] ({error.name} is not installed)") from error
+    tasks = list(resolve_tasks(task, task_file, ki67_cut_off=ki67_cut_off).values())
+    settings = _settings(
+        settings_file,
+        {"strategy": strategy, "backbone": backbone, "weights": weights, "seed": seed, "precision": precision},
+        size,
+        epochs,
+    )
+    cohort = load_manifest(manifest)
+    split = _split(cohort, tasks, split_file, folds, leave_one_patient_out, test_fraction, seed)
+    for note in split.notes:
+        err.print(f"[yellow]split[/] {note}", highlight=False)
+    modalities = modality or [Modality.FL, Modality.WL]
+    result = train_study(
+        cohort, tasks, modalities, split, settings, folder, resume=resume, report=lambda line: err.print(line)
+    )
+    _print_metrics(result.metrics, cohort.data_kind)
+    out.print(f"suite: {next(iter(result.suites.values()))}   predictions: {folder / 'predictions.csv'}")
+
+
+@app.command()
+def diagnose(
+    suite: Annotated[Path, typer.Argument(help="Folder of a locked suite, as `train` writes it.")],
+    fl: Annotated[Path | None, typer.Option(help="Fluorescence image of one specimen.")] = None,
+    wl: Annotated[Path | None, typer.Option(help="White-light image of the same specimen.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Many specimens; labels are not needed.")] = None,
+    full_frame: Annotated[bool, typer.Option("--full-frame", help="--fl/--wl are frames: find the specimen.")] = False,
+    mm_per_px: Annotated[float | None, typer.Option(help="Scale of --fl/--wl; needed by --full-frame.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON record a line.")] = False,
+) -> None:
+    """Diagnose specimens with a locked suite: tumour first; grade and Ki-67 of tumours only."""
+    from glioscope.runtime import Cascade
+
+    if (manifest is None) == (fl is None and wl is None):
+        raise InputError("give either --fl and/or --wl, or --manifest")
+    specimens = [[_single_source(fl, wl, full_frame, mm_per_px)]] if manifest is None else _manifest_sources(manifest)
+    cascade = Cascade.load(suite)
+    failed = 0
+    table = Table(title=None, show_edge=False)
+    for column in ("specimen", *cascade.bundles, "ms"):
+        table.add_column(column)
+    for answer in cascade.diagnose_many(specimens):
+        failed += answer.error is not None
+        if as_json:
+            print(json.dumps({**answer.to_json(), "data_kind": cascade.data_kind}), flush=True)  # noqa: T201
+        else:
+            table.add_row(*_diagnosis_row(answer, list(cascade.bundles)))
+    if not as_json:
+        out.print(table)
+        trained = {"simulated": "Trained on SIMULATED images. "}.get(cascade.data_kind, "")
+        out.print(f"[dim]{trained}{RESEARCH_USE}[/]", highlight=False)
+    if failed:
+        err.print(f"{failed} of {len(specimens)} specimens could not be diagnosed", highlight=False)
+        raise typer.Exit(2)
+
+
+def _single_source(fl: Path | None, wl: Path | None, full_frame: bool, mm_per_px: float | None) -> "SpecimenSource":
+    from glioscope.imaging import SpecimenSource
+
+    for path in (fl, wl):
+        if path is not None and not path.is_file():
+            raise InputError(f"{path}: no such file")
+    stem = (fl or wl or Path("specimen")).stem
+    return SpecimenSource(
+        specimen_id=stem, fl_image=fl, wl_image=wl, framing="full" if full_frame else "cut", mm_per_px=mm_per_px
+    )
+
+
+def _manifest_sources(manifest: Path) -> list[list["SpecimenSource"]]:
+    """Image sets by specimen. Images that cannot be read are left for the cascade to report one by one."""
+    from glioscope.cohort import load_manifest, sources
+
+    cohort = load_manifest(manifest, on_error="keep")
+    by_specimen: dict[str, list[SpecimenSource]] = {}
+    for source in sources(cohort):
+        by_specimen.setdefault(source.specimen_id, []).append(source)
+    return list(by_specimen.values())
+
+
+def _diagnosis_row(answer: Diagnosis, tasks: list[str]) -> list[str]:
+    if answer.error is not None:
+        return [answer.specimen_id, f"[red]{answer.error}[/]", *[""] * len(tasks)]
+    by_task = {t.task: t for t in answer.tasks}
+    cells = []
+    for task in tasks:
+        t = by_task[task]
+        cells.append(t.answer if t.y_score is None else f"{t.answer} ({t.y_score:.2f}, {t.bundle})")
+    return [answer.specimen_id, *cells, f"{answer.timings_ms['total']:.0f}"]
+
+
+def _settings(path: Path | None, given: dict[str, Any], size: int | None, epochs: int | None) -> "TrainSettings":
+    """Settings from the TOML file, with the options given on the command line on top."""
+    import tomllib
+
+    from pydantic import ValidationError
+
+    from glioscope.models import TrainSettings
+
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"{path}: not a readable TOML file: {error}") from error
+    raw.update({key: value for key, value in given.items() if value is not None})
+    if size is not None:
+        for plan in ("fl_plan", "wl_plan"):
+            raw.setdefault(plan, {}).setdefault("canvas", {})["size_px"] = size
+    if epochs is not None:
+        raw.setdefault("finetune", {})["epochs"] = epochs
+    try:
+        return TrainSettings.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path or 'options'}: {where} = {first['input']!r}: {first['msg']}") from error
+
+
+def _split(
+    cohort: "Cohort",
+    tasks: "list[Task]",
+    split_file: Path | None,
+    folds: int | None,
+    leave_one_out: bool,
+    test_fraction: float,
+    seed: int,
+) -> "Split":
+    from glioscope.cohort import group_folds, leave_one_patient_out, read_split, split_patients
+
+    if sum([split_file is not None, folds is not None, leave_one_out]) > 1:
+        raise InputError("--split, --folds and --leave-one-patient-out exclude each other")
+    if split_file is not None:
+        return read_split(split_file, cohort)
+    if folds is not None:
+        return group_folds(cohort, tasks, n_folds=folds, seed=seed)
+    if leave_one_out:
+        return leave_one_patient_out(cohort, tasks, seed=seed)
+    return split_patients(cohort, tasks, test_fraction=test_fraction, seed=seed)
+
+
+def _print_metrics(metrics: dict[str, Any], data_kind: str) -> None:
+    rows = []
+    for task, entry in metrics["protocols"]["strict"]["tasks"].items():
+        for model, values in entry["models"].items():
+            auc = values.get("auc")
+            shown = "one class only" if auc is None else f"{auc['value']:.3f} ({auc['low']:.3f}, {auc['high']:.3f})"
+            cells = [f"{values[k]['value']:.3f}" if k in values else "" for k in ("sensitivity", "specificity")]
+            rows.append((task, model, shown, *cells, f"{entry['n_specimens']} / {entry['n_patients']}"))
+    title = f"Test patients ({data_kind} images); intervals by patient"
+    _print_table(title, ("task", "model", "AUC (95 % CI)", "sensitivity", "specificity", "specimens / patients"), rows)
+
+
+def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    table = Table(title=title, title_justify="left", show_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < 2 else "right")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    out.print(f"[dim]{RESEARCH_USE}[/]", highlight=False)
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists already and is not empty; choose a new folder")
+
+
+def _progress(label: str) -> Any:
+    """A progress bar on stderr whose context gives a function of (done, total)."""
+    from contextlib import contextmanager
+
+    from rich.progress import Progress
+
+    @contextmanager
+    def bar() -> Any:
+        with Progress(console=err, transient=True) as progress:
+            line = progress.add_task(label, total=None)
+            yield lambda done, total: progress.update(line, completed=done, total=total)
+
+    return bar()
+
+
+def main() -> NoReturn:
+    """Run the command line; bad input is one sentence (or all problems of a manifest) and exit code 2."""
+    try:
+        code = app(standalone_mode=False) or 0
+    except typer.TyperException as error:
+        error.show()
+        code = 2
+    except ManifestError as error:
+        for problem in error.problems:
+            _error(f"{error.path}: {problem}")
+        code = 2
+    except InputError as error:
+        _error(str(error))
+        code = 2
+    except OSError as error:
+        if error.errno not in _SAYABLE:
+            raise
+        _error(f"{error.filename or 'output'}: {error.strerror}")
+        code = 2
+    if code == INTERRUPTED:
+        _error("stopped; a training run goes on from its last epoch with --resume")
+    sys.exit(code)
+
+
+def _error(sentence: str) -> None:
+    err.print(Text.assemble(("error ", "red"), sentence), soft_wrap=True)

@@ -49,7 +49,10 @@ def run(folder: Path, mode: str) -> None:
 def killed_in_third_epoch(folder: Path, how: signal.Signals) -> None:
     folder.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder), "slow"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", SCRIPT, str(folder), "slow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert process.stdout is not None
     for line in process.stdout:

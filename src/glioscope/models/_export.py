@@ -19,7 +19,6 @@ from glioscope.core import (
     Modality,
     SuiteInfo,
     WLPlan,
-    atomic_file,
     atomic_folder,
     sha256_of,
     write_text,
@@ -87,7 +86,7 @@ def probe_images(seed: int = 0, shape: tuple[int, int] = (128, 160)) -> tuple[ND
     """A drawn FL / WL pair that no patient gave: uint16 (128, 160) and uint8 (128, 160, 3)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float64)
-    blob = np.exp(-(((x - 78) / 38) ** 2 + ((y - 62) / 30) ** 2) ** 2)
+    blob = np.exp(-((((x - 78) / 38) ** 2 + ((y - 62) / 30) ** 2) ** 2))
     ripple = 1 + 0.3 * np.sin(x / 7) * np.cos(y / 5)
     fl = 600 + 9000 * blob * ripple + rng.normal(0, 30, shape)
     wl = np.stack([blob * c * ripple * 255 for c in (0.75, 0.5, 0.45)], axis=-1) + rng.normal(0, 3, (*shape, 3))
@@ -150,6 +149,6 @@ def _rank(info: BundleInfo) -> float:
 
 def library_versions() -> dict[str, str]:
     """Versions that a bundle records."""
-    return {name: version(name) for name in ("glioscope", "torch", "timm", "onnxruntime", "numpy", "opencv-python-headless")}
-
-
+    return {
+        name: version(name) for name in ("glioscope", "torch", "timm", "onnxruntime", "numpy", "opencv-python-headless")
+    }

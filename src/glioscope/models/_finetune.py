@@ -1,5 +1,6 @@
 """Fine-tuning with Lightning. Order, augmentation and dropout are functions of (seed, epoch), so that a run resumed
-from a checkpoint gives the weights of an uninterrupted one."""
+from a checkpoint gives the weights of an uninterrupted one.
+"""
 
 import math
 import warnings
@@ -177,7 +178,9 @@ def finetune(
     path = log_dir / "epoch.ckpt"
     bar: list[Callback] = [TQDMProgressBar(refresh_rate=5)] if progress else []
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(num_workers|tensorboard|does not have many workers|sample indices).*")
+        warnings.filterwarnings(
+            "ignore", message=".*(num_workers|tensorboard|does not have many workers|sample indices).*"
+        )
         trainer = pl.Trainer(
             accelerator="auto",
             devices=1,

@@ -135,9 +135,7 @@ def _train(
     )
 
 
-def _better_fusion(
-    average: SpecimenNet, joint: SpecimenNet, data: FoldData, notes: Notes
-) -> SpecimenNet:
+def _better_fusion(average: SpecimenNet, joint: SpecimenNet, data: FoldData, notes: Notes) -> SpecimenNet:
     """Late averaging or joint training: the better AUC on tuning patients (ties and no tuning AUC: late averaging)."""
     scores = {}
     for name, network in (("late average", average), ("joint", joint)):

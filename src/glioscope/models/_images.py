@@ -79,9 +79,7 @@ def _prepare_one(
         return error
 
 
-def _stack(
-    prepared: Sequence[PreparedSpecimen], fl_plan: FLPlan | None, wl_plan: WLPlan | None
-) -> PreparedImages:
+def _stack(prepared: Sequence[PreparedSpecimen], fl_plan: FLPlan | None, wl_plan: WLPlan | None) -> PreparedImages:
     plans: dict[str, FLPlan | WLPlan] = {}
     if fl_plan is not None:
         plans["fl"] = fl_plan

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from glioscope.core import (
     atomic_file,
     write_text,
 )
+from glioscope.stats import evaluate_predictions
 
 from ._card import model_card
 from ._export import OPSET, export_bundle, library_versions, write_suite
@@ -41,6 +43,8 @@ class StudyResult:
     """Fold -> suite folder."""
     predictions: pd.DataFrame
     """Contract 3, tuning and test specimens."""
+    metrics: dict[str, Any]
+    """Contents of `metrics.json`: test specimens, strict protocol."""
 
 
 def train_study(
@@ -76,7 +80,9 @@ def train_study(
         suites[fold] = folder / "suite"
     predictions = pd.concat(tables, ignore_index=True)
     write_predictions(out / "predictions.csv", predictions)
-    return StudyResult(out, suites, predictions)
+    metrics = {"data_kind": cohort.data_kind, **evaluate_predictions(predictions)}
+    write_text(out / "metrics.json", json.dumps(metrics, indent=1))
+    return StudyResult(out, suites, predictions, metrics)
 
 
 def _claim(
@@ -135,7 +141,9 @@ class _Run:
         images, fl_plan = self._images(modalities, row_roles)
         bundles, tables = {}, []
         for task in tasks:
-            targets = ordinal_targets(labels(self.cohort, task).reindex(self._specimens).to_numpy(float), task.n_outputs)
+            targets = ordinal_targets(
+                labels(self.cohort, task).reindex(self._specimens).to_numpy(float), task.n_outputs
+            )
             data = FoldData(images, self._specimens, self._patients, row_roles, targets)
             parts: dict[Modality, SpecimenNet] = {}
             for modality in _in_order(modalities):

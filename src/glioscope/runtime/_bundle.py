@@ -1,0 +1,174 @@
+"""Load a model bundle and refuse one that is incomplete, changed or of another version."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from glioscope.core import BUNDLE_SCHEMA, BundleError, BundleInfo, ImageError, SuiteInfo
+from glioscope.imaging import apply_fl_plan, apply_wl_plan, network_input, read_fl, read_wl
+
+Record = TypeVar("Record", BundleInfo, SuiteInfo)
+
+PROBE_GREY_LEVELS = 1
+PROBE_LOGIT = 1e-3
+_MAX_FILE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a network says of N specimens: logit (N, K), one signed cam (N, h, w) an input, features (N, d)."""
+
+    logit: NDArray[np.float32]
+    cams: dict[str, NDArray[np.float32]]
+    features: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified model, ready to answer."""
+
+    info: BundleInfo
+    session: Any
+
+    def run(self, images: dict[str, NDArray[np.float32]]) -> Answer:
+        """Answer for float32 (N, 3, H, W) per input, as `imaging.network_input` gives them."""
+        inputs = self.info.modality.inputs
+        names = ["logit", *(f"cam_{name}" for name in inputs), "features"]
+        logit, *cams, features = self.session.run(names, {name: images[name] for name in inputs})
+        return Answer(logit, dict(zip(inputs, cams, strict=True)), features)
+
+
+def load_suite_info(folder: Path) -> SuiteInfo:
+    """Read `suite.json`.
+
+    Raises
+    ------
+    BundleError : no such file, not a suite, a newer schema.
+    """
+    path = folder / "suite.json"
+    if not path.is_file():
+        raise BundleError(f"{folder}: no suite here (suite.json is missing)")
+    return _parse(path.read_bytes(), path, SuiteInfo)
+
+
+def load_bundle(folder: Path, *, threads: int = 2, sums_sha256: str | None = None) -> Bundle:
+    """Check every file against `SHA256SUMS`, open the network, and let it answer its probe image.
+
+    Parameters
+    ----------
+    folder : the bundle.
+    threads : of the inference session.
+    sums_sha256 : what the suite says of this bundle's SHA256SUMS.
+
+    Raises
+    ------
+    BundleError : one sentence with the file and what is wrong with it.
+    """
+    contents = _verified(folder, sums_sha256)
+    info = _parse(contents["bundle.json"], folder / "bundle.json", BundleInfo)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        # From bytes: what was hashed is what runs, and no external data can be pulled in from beside it.
+        session = onnxruntime.InferenceSession(
+            contents["model.onnx"], sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # the library raises its own untyped kinds; all mean that the graph is unusable
+        raise BundleError(f"{folder / 'model.onnx'}: not a usable network: {error}") from error
+    bundle = Bundle(info, session)
+    _check_signature(bundle, folder)
+    _check_probe(bundle, folder, json.loads(contents["probe.json"])["logit"])
+    return bundle
+
+
+def _verified(folder: Path, sums_sha256: str | None) -> dict[str, bytes]:
+    sums = folder / "SHA256SUMS"
+    if not sums.is_file():
+        raise BundleError(f"{folder}: no bundle here (SHA256SUMS is missing)")
+    text = sums.read_bytes()
+    if sums_sha256 is not None and hashlib.sha256(text).hexdigest() != sums_sha256:
+        raise BundleError(f"{sums}: is not the file that the suite was locked with")
+    contents = {}
+    for line in text.decode("utf-8", "replace").splitlines():
+        expected, _, name = line.partition("  ")
+        if not name or Path(name).name != name:
+            raise BundleError(f"{sums}: line {line!r} does not name a file of the bundle")
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path}: is missing from the bundle")
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise BundleError(f"{path}: {path.stat().st_size} bytes are over the limit of {_MAX_FILE_BYTES}")
+        contents[name] = path.read_bytes()
+        if hashlib.sha256(contents[name]).hexdigest() != expected:
+            raise BundleError(f"{path}: was changed after the bundle was locked (its SHA-256 differs)")
+    for name in ("model.onnx", "bundle.json", "probe.json"):
+        if name not in contents:
+            raise BundleError(f"{sums}: does not list {name}")
+    return contents
+
+
+def _parse(content: bytes, path: Path, kind: type[Record]) -> Record:
+    try:
+        raw = json.loads(content)
+    except ValueError as error:
+        raise BundleError(f"{path}: not JSON: {error}") from error
+    found = raw.get("schema_version") if isinstance(raw, dict) else None
+    if found != BUNDLE_SCHEMA:
+        raise BundleError(f"{path}: has schema version {found}; this glioscope reads version {BUNDLE_SCHEMA}")
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{path}: {where}: {first['msg']} ({error.error_count()} problems)") from error
+
+
+def _check_signature(bundle: Bundle, folder: Path) -> None:
+    wanted = set(bundle.info.modality.inputs)
+    found = {i.name for i in bundle.session.get_inputs()}
+    outputs = {o.name for o in bundle.session.get_outputs()}
+    needed = {"logit", "features", *(f"cam_{name}" for name in wanted)}
+    if found != wanted or not needed <= outputs:
+        raise BundleError(
+            f"{folder / 'model.onnx'}: has inputs {sorted(found)} and outputs {sorted(outputs)}; "
+            f"inputs {sorted(wanted)} and outputs {sorted(needed)} are needed"
+        )
+
+
+def _check_probe(bundle: Bundle, folder: Path, expected: list[float]) -> None:
+    """The stored picture must come out of the plan, and out of the network, as it did at export."""
+    images = {}
+    try:
+        for name in bundle.info.modality.inputs:
+            made = _prepare_probe(bundle.info, name, folder)
+            reader = read_fl if name == "fl" else read_wl
+            stored = reader(folder / f"probe_{name}_prepared.png").pixels.astype(np.int16)
+            worst = int(np.abs(made.astype(np.int16) - stored).max())
+            if worst > PROBE_GREY_LEVELS:
+                raise BundleError(f"{folder}: its probe image comes out of the plan {worst} grey levels off (limit 1)")
+            plan = bundle.info.fl_plan if name == "fl" else bundle.info.wl_plan
+            if plan is None:
+                raise BundleError(f"{folder / 'bundle.json'}: input {name} has no preprocessing plan")
+            images[name] = network_input(stored.astype(np.uint8)[None], plan)
+    except ImageError as error:
+        raise BundleError(f"{folder}: its probe image cannot be used: {error}") from error
+    difference = float(np.abs(bundle.run(images).logit[0] - np.array(expected)).max())
+    if not difference <= PROBE_LOGIT:
+        raise BundleError(f"{folder}: answers its probe image {difference:.2g} off (limit {PROBE_LOGIT:g})")
+
+
+def _prepare_probe(info: BundleInfo, name: str, folder: Path) -> NDArray[np.uint8]:
+    if name == "fl" and info.fl_plan is not None:
+        image = read_fl(folder / "probe_fl.png")
+        return apply_fl_plan(info.fl_plan, image, exposure_ms=100.0, irradiance_mw_cm2=50.0).image
+    if name == "wl" and info.wl_plan is not None:
+        return apply_wl_plan(info.wl_plan, read_wl(folder / "probe_wl.png")).image
+    raise BundleError(f"{folder / 'bundle.json'}: input {name} has no preprocessing plan")
