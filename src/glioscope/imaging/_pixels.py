@@ -81,7 +81,7 @@ def estimate_noise(image: NDArray[np.float32], valid: NDArray[np.bool_] | None =
     return float(np.median(response) / (0.6745 * 6.0))
 
 
-def denoise(image: NDArray[np.float32], noise: float, strength: float = 1.0, window: int = 5) -> NDArray[np.float32]:
+def denoise(image: NDArray[np.float32], noise: float, strength: float = 1.0, window: int = 7) -> NDArray[np.float32]:
     """Adaptive Wiener filter: flat areas become their local mean, structure above the noise stays.
 
     Parameters
