@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_roc import scored
 
 from glioscope.core import InputError
 from glioscope.stats import confusion, operating_point
+
+from .test_roc import scored
 
 RULES = ("sensitivity>=0.90", "sensitivity>=0.5", "closest-to-corner", "youden")
 

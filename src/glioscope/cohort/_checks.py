@@ -63,23 +63,22 @@ def _data_kind(table: pd.DataFrame) -> list[Problem]:
 
 
 def _patients(table: pd.DataFrame) -> list[Problem]:
-    problems = []
-    for specimen, group in table.groupby("specimen_id", sort=False):
-        owner = group["patient_id"].iloc[0]
-        for row in group[group["patient_id"] != owner].drop_duplicates("patient_id").to_dict("records"):
-            message = f"has specimen {specimen}, which row {group['row'].iloc[0]} gives to patient {owner}"
-            problems.append(Problem(row["row"], "patient_id", row["patient_id"], message))
+    problems, first = [], dict[str, tuple[str, int]]()
+    for specimen, patient, row in zip(table["specimen_id"], table["patient_id"], table["row"], strict=True):
+        owner, where = first.setdefault(specimen, (patient, int(row)))
+        if patient != owner:
+            message = f"has specimen {specimen}, which row {where} gives to patient {owner}"
+            problems.append(Problem(int(row), "patient_id", patient, message))
     return problems
 
 
 def _image_ids(table: pd.DataFrame) -> list[Problem]:
-    repeated = table[table.duplicated(["specimen_id", "image_id"])]
-    problems = []
-    for row in repeated.to_dict("records"):
-        same = (table["specimen_id"] == row["specimen_id"]) & (table["image_id"] == row["image_id"])
-        first = int(table.loc[same, "row"].iloc[0])
-        message = f"is specimen {row['specimen_id']} again (row {first}); several rows of one need their own image_id"
-        problems.append(Problem(row["row"], "image_id", row["image_id"], message))
+    problems, seen = [], dict[tuple[str, str], int]()
+    for specimen, image, row in zip(table["specimen_id"], table["image_id"], table["row"], strict=True):
+        first = seen.setdefault((specimen, image), int(row))
+        if first != row:
+            message = f"is specimen {specimen} again (row {first}); several rows of one need their own image_id"
+            problems.append(Problem(int(row), "image_id", image, message))
     return problems
 
 

@@ -29,6 +29,7 @@ class _Use:
     column: str
     text: str
     specimen_id: str
+    roi: str
 
 
 def check_paths(table: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, list[Problem]]:
@@ -71,9 +72,11 @@ def check_images(
 ) -> tuple[list[Problem], list[Problem]]:
     """Errors and warnings of the files themselves: headers, or with `check_pixels` every pixel."""
     uses = [
-        _Use(int(row), column, str(text), str(specimen))
+        _Use(int(row), column, str(text), str(specimen), str(roi))
         for column in IMAGE_COLUMNS
-        for row, text, specimen in zip(table["row"], table[column], table["specimen_id"], strict=True)
+        for row, text, specimen, roi in zip(
+            table["row"], table[column], table["specimen_id"], table["roi"], strict=True
+        )
         if text
     ]
     problems: list[Problem] = []
@@ -116,12 +119,15 @@ def _wrong_kind(header: "ImageHeader", column: str) -> str | None:
 
 
 def _same_path(uses: Iterable[_Use]) -> list[Problem]:
-    problems, seen = [], dict[str, _Use]()
+    """Images that several rows name. A full frame of a tray may be named again, each time with another region."""
+    problems, seen = [], dict[str, dict[str, _Use]]()
     for use in uses:
-        first = seen.setdefault(os.path.normpath(use.text), use)
-        if first is not use:
-            message = f"is named in row {first.row}, {first.column} already; an image belongs to one row"
+        earlier = seen.setdefault(os.path.normpath(use.text), {})
+        first = next(iter(earlier.values()), use)
+        if earlier and (use.roi in earlier or "" in (use.roi, first.roi) or use.column != first.column):
+            message = f"is named in row {first.row}, {first.column} already; only other regions of a full frame may be"
             problems.append(Problem(use.row, use.column, use.text, message))
+        earlier.setdefault(use.roi, use)
     return problems
 
 
@@ -175,8 +181,13 @@ def _frames(table: pd.DataFrame, headers: "dict[tuple[str, str], ImageHeader | N
     problems = []
     for row in table.to_dict("records"):
         image, wl_image = headers.get((row["fl_image"], "fl")), headers.get((row["wl_image"], "wl"))
-        for header in (image, wl_image):
-            if row["roi"] and header is not None:
+        known = [header for header in (image, wl_image) if header is not None]
+        scale_unknown = pd.isna(row["mm_per_px"]) and known and all(header.mm_per_px is None for header in known)
+        if row["framing"] == "full" and not row["roi"] and scale_unknown:
+            message = "needs mm_per_px (here or in the file) to find the specimen, or its roi"
+            problems.append(Problem(row["row"], "framing", "full", message))
+        for header in known:
+            if row["roi"]:
                 x, y, width, height = (int(part) for part in row["roi"].split(","))
                 if x + width > header.width or y + height > header.height:
                     message = f"leaves the frame of {header.width} x {header.height} px"

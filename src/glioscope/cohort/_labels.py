@@ -153,12 +153,12 @@ def as_column_text(column: pd.Series) -> pd.Series:
 def contradictions(table: pd.DataFrame, column: str) -> list[Problem]:
     """Rows of one specimen that give different values in a column."""
     text = as_column_text(table[column])
-    several = table["specimen_id"].duplicated(keep=False) & (text != "")
-    problems = []
-    for specimen, group in text[several].groupby(table.loc[several, "specimen_id"], sort=False):
-        if group.nunique() > 1:
-            first = int(table.loc[group.index[0], "row"])
-            other = group[group != group.iloc[0]].index[0]
-            message = f"contradicts row {first}, where specimen {specimen} has {group.iloc[0]!r}"
-            problems.append(Problem(int(table.loc[other, "row"]), column, str(text[other]), message))
+    problems, first = [], dict[str, tuple[str, int]]()
+    for specimen, value, row in zip(table["specimen_id"], text, table["row"], strict=True):
+        if value == "":
+            continue
+        known, where = first.setdefault(specimen, (value, int(row)))
+        if value != known:
+            message = f"contradicts row {where}, where specimen {specimen} has {known!r}"
+            problems.append(Problem(int(row), column, value, message))
     return problems
