@@ -118,10 +118,13 @@ def _decode(dataset: Any) -> Pixels:
         if pixels is None:
             raise ValueError("damaged JPEG data")
         return pixels if pixels.ndim == 2 else pixels[:, :, ::-1]
-    if syntax in _JPEG_LOSSLESS or syntax in _JPEG_LS:
-        import imagecodecs
+    import imagecodecs
 
-        decode = imagecodecs.ljpeg_decode if syntax in _JPEG_LOSSLESS else imagecodecs.jpegls_decode
-        return np.asarray(decode(get_frame(dataset.PixelData, 0)))
-    plugin = "pylibjpeg" if syntax in _JPEG_2000 else "pydicom" if syntax == _RLE else ""
-    return np.asarray(pixel_array(dataset, decoding_plugin=plugin))
+    for syntaxes, decode in (
+        (_JPEG_LOSSLESS, imagecodecs.ljpeg_decode),
+        (_JPEG_LS, imagecodecs.jpegls_decode),
+        (_JPEG_2000, imagecodecs.jpeg2k_decode),
+    ):
+        if syntax in syntaxes:
+            return np.asarray(decode(get_frame(dataset.PixelData, 0)))
+    return np.asarray(pixel_array(dataset, decoding_plugin="pydicom" if syntax == _RLE else ""))

@@ -20,7 +20,7 @@ def repair_hot_pixels(pixels: Pixels) -> tuple[Pixels, int]:
     """Replace isolated hot and dead pixels by the median of their 3 x 3 neighbourhood.
 
     A pixel is a defect if it differs from that median by more than 8 standard deviations of the noise around it, and
-    if 70 % of the difference separates it from all its eight neighbours. Two defects side by side are not repaired:
+    if 70 % of its height over the 5 x 5 median separates it from all its eight neighbours. Two defects side by side are not repaired:
     they cannot be told from a small bright structure.
 
     Parameters
@@ -41,8 +41,9 @@ def repair_hot_pixels(pixels: Pixels) -> tuple[Pixels, int]:
         return pixels, 0
     above = cv2.subtract(pixels, cv2.dilate(pixels, _RING), dtype=cv2.CV_32F)
     below = cv2.subtract(pixels, cv2.erode(pixels, _RING), dtype=cv2.CV_32F)
-    share = np.float32(HOT_SHARPNESS) * difference
-    defect = suspicious & (((difference > 0) & (above >= share)) | ((difference < 0) & (below <= share)))
+    # the height is taken over 5 x 5, where a speck of sigma 1 px no longer lifts the median
+    share = np.float32(HOT_SHARPNESS) * cv2.subtract(pixels, cv2.medianBlur(pixels, 5), dtype=cv2.CV_32F)
+    defect = suspicious & (((share > 0) & (above >= share)) | ((share < 0) & (below <= share)))
     count = int(np.count_nonzero(defect))
     return (np.where(defect, median, pixels), count) if count else (pixels, 0)
 
