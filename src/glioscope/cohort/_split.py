@@ -6,7 +6,7 @@ specimens nearest to the fraction wanted. The first one drawn that meets the str
 1. share of specimens within 15 % of the fraction (0.255-0.345 for 0.3); share of every class of every binary task
    between 2/3 and 3/2 of it (0.20-0.45); ordinal levels on both sides; two patients of each class left for training;
 2. as 1, for positive classes only; 3. as 2, between 1/3 and twice the fraction;
-4. share of specimens within 15 %, every class on both sides; 5. within 30 %; 6. every class on both sides.
+4. share of specimens within 15 %; 5. within 30 %; 6. the set nearest to the fraction of all that were drawn.
 
 Every step has every class of every task on both sides. Tuning patients are drawn the same way out of the training
 patients; they may lack a class (a note says so), but never take the last one from training.
@@ -129,13 +129,18 @@ def _check_fraction(name: str, value: float, *, zero: bool) -> None:
         raise SplitError(f"{name} {value:g} is out of range; give {'from 0' if zero else 'above 0'} to below 1")
 
 
-def _draw(sizes: FloatArray, fraction: float, rng: np.random.Generator) -> BoolArray:
-    """Random sets of patients (n_tries, K): in random order, up to the share of specimens nearest to `fraction`."""
+def _draw(sizes: FloatArray, fraction: float, widest: tuple[float, float], rng: np.random.Generator) -> BoolArray:
+    """Random sets of patients (n_tries, K): in random order, up to the share of specimens nearest to a target.
+
+    The target is `fraction` in the first half of the tries and anything in `widest` in the second, because a few large
+    patients can leave no acceptable set near `fraction`.
+    """
     count = sizes.size
     tries = int(np.clip(_MAX_DRAWN // count, 200, _MAX_TRIES))
     order = np.argsort(rng.random((tries, count)), axis=1)
+    targets = np.where(np.arange(tries) < tries // 2, fraction, rng.uniform(*widest, tries))
     share = np.cumsum(sizes[order], axis=1) / sizes.sum()
-    last = np.abs(share[:, :-1] - fraction).argmin(axis=1)
+    last = np.abs(share[:, :-1] - targets[:, None]).argmin(axis=1)
     drawn = np.zeros((tries, count), dtype=np.bool_)
     np.put_along_axis(drawn, order, np.arange(count) <= last[:, None], axis=1)
     return drawn
@@ -149,7 +154,7 @@ def _within(share: FloatArray, low: float, high: float) -> BoolArray:
 def _choose_test(
     needs: Needs, fraction: float, rng: np.random.Generator, cohort: Cohort
 ) -> tuple[BoolArray, list[str]]:
-    drawn = _draw(needs.sizes, fraction, rng)
+    drawn = _draw(needs.sizes, fraction, (0.0, 1.0), rng)
     has = (needs.counts > 0).astype(np.float64)
     in_test, in_rest = drawn @ has, (~drawn) @ has
     share = drawn @ needs.sizes / needs.sizes.sum()
@@ -170,7 +175,8 @@ def _choose_test(
     )
     for number, accepted in enumerate(steps, start=1):
         if accepted.any():
-            chosen = int(np.argmax(accepted))
+            off = np.abs(share - fraction) if number == len(steps) else np.zeros(len(share))
+            chosen = int(np.argmin(np.where(accepted, off, np.inf)))
             note = f"test set accepted at step {number} of {len(steps)}: {share[chosen]:.3f} of the specimens"
             return drawn[chosen], [note]
     scarce = needs.hard & (np.all(in_test == 0, axis=0) | np.all(in_rest == 0, axis=0))
@@ -194,7 +200,7 @@ def _choose_tune(
     if index.size < 2:
         return none, [f"{where}no tuning patients: training has one patient only"]
     sizes, counts = needs.sizes[index], needs.counts[index]
-    drawn, has = _draw(sizes, fraction, rng), (counts > 0).astype(np.float64)
+    drawn, has = _draw(sizes, fraction, (fraction, 1.75 * fraction), rng), (counts > 0).astype(np.float64)
     keeps = np.all(((~drawn) @ has > 0)[:, needs.hard], axis=1)
     if not keeps.any():
         return none, [f"{where}no tuning patients: any of them would take a class from training"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from glioscope.core import ManifestError, Problem
 
 SUFFIXES = (".csv", ".xlsx", ".parquet")
@@ -127,7 +129,7 @@ def _parquet(path: Path) -> Iterable[tuple[int, tuple[str, ...]]]:
 
 def as_text(value: Any) -> str:
     """A typed cell as text; None and NaN are blank, 2.0 is "2", dates are ISO 8601."""
-    if value is None or value != value:
+    if value is None or value is pd.NA or value != value:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
