@@ -126,6 +126,14 @@ def test_links_out_of_the_folder(folder, tmp_path_factory, of_folder):
     assert sources(kept)[0].fl_image is None
 
 
+def test_paths_that_cannot_be_followed(folder):
+    (folder.root / "round.tif").symlink_to(folder.root / "round.tif")
+    rows = [{"fl_image": "round.tif"}, {"fl_image": "x" * 300 + ".tif"}, {"fl_image": "images"}]
+    found = problems(folder.manifest(rows))
+    assert {row for row, *_ in found} == {2, 3, 4}
+    assert all(len(message) < 200 for *_, message in found)
+
+
 def test_dots_and_links_that_stay_inside_are_fine(folder):
     folder.fl(1)
     (folder.root / "alias.tif").symlink_to(folder.root / "images" / "fl1.tif")
@@ -287,6 +295,20 @@ def test_excel_numbers_keep_the_zeros_that_are_shown(folder):
     book.active["A2"].number_format = "000"
     book.save(folder.root / "manifest.xlsx")
     assert load_manifest(folder.root / "manifest.xlsx").table["patient_id"].iloc[0] == "007"
+
+
+def test_percentages_in_disguise(folder):
+    import openpyxl
+
+    folder.fl(1)
+    book = openpyxl.Workbook()
+    book.active.append(["patient_id", "specimen_id", "fl_image", "ki67_percent"])
+    book.active.append(["p", "s", "images/fl1.tif", 0.12])
+    book.active["D2"].number_format = "0%"
+    book.save(folder.root / "manifest.xlsx")
+    assert only_problem(folder.root / "manifest.xlsx")[:3] == (2, "ki67_percent", "12%")
+    cohort = load_manifest(folder.manifest([{"ki67_percent": str(p / 10)} for p in range(6)]))
+    assert "not a fraction" in str(cohort.warnings[0])
 
 
 def test_progress_reaches_the_end(folder):

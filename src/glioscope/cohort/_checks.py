@@ -19,7 +19,7 @@ def check_table(table: pd.DataFrame) -> tuple[list[Problem], list[Problem]]:
     for name, column in COLUMNS.items():
         if column.label:
             problems += contradictions(table, name)
-    return problems, [*_similar_patients(table), *_masked_grades(table)]
+    return problems, [*_similar_patients(table), *_fractions(table), *_masked_grades(table)]
 
 
 def _non_tumor(table: pd.DataFrame) -> list[Problem]:
@@ -94,6 +94,15 @@ def _similar_patients(table: pd.DataFrame) -> list[Problem]:
             message = f"looks like patient {other!r}; if they are one, give one name, or a split can leak"
             warnings.append(Problem(row, "patient_id", patient, message))
     return warnings
+
+
+def _fractions(table: pd.DataFrame) -> list[Problem]:
+    """Ki-67 written as fractions: 0.35 for 35 % would make every specimen a low one."""
+    known = table["ki67_percent"].dropna()
+    if len(known) < 5 or known.max() > 1 or known.max() == 0:
+        return []
+    message = f"is at most {known.max():g} in all {len(known)} rows; it is a percentage from 0 to 100, not a fraction"
+    return [Problem(None, "ki67_percent", "", message)]
 
 
 def _masked_grades(table: pd.DataFrame) -> list[Problem]:

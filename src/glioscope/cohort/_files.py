@@ -39,12 +39,20 @@ def check_paths(table: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, list[Pro
     for column in IMAGE_COLUMNS:
         kept = []
         for row, text in zip(table["row"], table[column], strict=True):
-            message = _path_problem(text, root, inside) if text else None
+            message = _path_message(text, root, inside) if text else None
             kept.append(text if message is None else "")
             if message is not None:
                 problems.append(Problem(int(row), column, text, message))
         result[column] = pd.Series(kept, index=table.index, dtype="str")
     return result, problems
+
+
+def _path_message(text: str, root: Path, inside: dict[Path, bool]) -> str | None:
+    try:
+        return _path_problem(text, root, inside)
+    except (OSError, RuntimeError) as error:  # a name that is too long, links that go round in a circle
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).split(" from ")[0]
+        return f"is a path that cannot be followed: {reason}"
 
 
 def _path_problem(text: str, root: Path, inside: dict[Path, bool]) -> str | None:
@@ -88,7 +96,7 @@ def check_images(
         progress(done, len(uses))
     pictures = [use for use in uses if use.column in ("fl_image", "wl_image")]
     again = _same_path(pictures)
-    found, warnings = _same_content(pictures, root)
+    found, warnings = _same_content([use for use in pictures if headers[use.text, use.column[:2]] is not None], root)
     problems += again + found + _frames(table, headers)
     return problems, warnings + _eight_bits(pictures, headers) + _sizes(table, headers)
 
@@ -133,7 +141,7 @@ def _same_path(uses: Iterable[_Use]) -> list[Problem]:
 
 def _same_content(uses: Iterable[_Use], root: Path) -> tuple[list[Problem], list[Problem]]:
     """Copies of one picture: an error under two specimens, a warning within one."""
-    files = {os.path.normpath(use.text): use for use in reversed(list(uses)) if (root / use.text).is_file()}
+    files = {os.path.normpath(use.text): use for use in reversed(list(uses))}
     problems: list[Problem] = []
     warnings: list[Problem] = []
     for same in _identical(root, sorted(files, key=lambda name: (files[name].row, name))):

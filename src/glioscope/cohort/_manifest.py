@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _REQUIRED = ("patient_id", "specimen_id")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cohort:
     """A manifest that was read and checked.
 

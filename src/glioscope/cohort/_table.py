@@ -108,9 +108,11 @@ def _xlsx(path: Path) -> Iterable[tuple[int, tuple[str, ...]]]:
 
 
 def _shown(cell: Any) -> str:
-    """A cell as the spreadsheet shows it: 7 under the number format "000" reads 007."""
+    """A cell as the spreadsheet shows it: 7 under the format "000" reads 007, and 0.12 under "0%" reads 12%."""
     text = as_text(cell.value)
     shape = str(getattr(cell, "number_format", "") or "")
+    if "%" in shape and isinstance(cell.value, int | float):
+        return f"{100 * cell.value:.12g}%"
     return text.zfill(len(shape)) if re.fullmatch("0+", shape) and text.isdigit() else text
 
 
