@@ -28,7 +28,8 @@ def _non_tumor(table: pd.DataFrame) -> list[Problem]:
         for name in _TUMOR_ONLY:
             if row[name] != "" and not pd.isna(row[name]):
                 message = "stands in a non-tumor row; leave it blank, or correct pathology"
-                problems.append(Problem(row["row"], name, f"{row[name]}", message))
+                value = row[name] if isinstance(row[name], str) else f"{row[name]:g}"
+                problems.append(Problem(row["row"], name, value, message))
     return problems
 
 
@@ -73,11 +74,11 @@ def _patients(table: pd.DataFrame) -> list[Problem]:
 
 
 def _image_ids(table: pd.DataFrame) -> list[Problem]:
-    problems, seen = [], dict[tuple[str, str], int]()
-    for specimen, image, row in zip(table["specimen_id"], table["image_id"], table["row"], strict=True):
-        first = seen.setdefault((specimen, image), int(row))
+    problems, seen = [], dict[tuple[str, ...], int]()
+    for *owner, image, row in table[["patient_id", "specimen_id", "image_id", "row"]].itertuples(index=False):
+        first = seen.setdefault((*owner, image), int(row))
         if first != row:
-            message = f"is specimen {specimen} again (row {first}); several rows of one need their own image_id"
+            message = f"is specimen {owner[1]} again (row {first}); several rows of one need their own image_id"
             problems.append(Problem(int(row), "image_id", image, message))
     return problems
 

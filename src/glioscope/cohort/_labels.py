@@ -151,13 +151,15 @@ def as_column_text(column: pd.Series) -> pd.Series:
 
 
 def contradictions(table: pd.DataFrame, column: str) -> list[Problem]:
-    """Rows of one specimen that give different values in a column."""
+    """Rows of one specimen (of one patient: two are another problem) that give different values in a column."""
     text = as_column_text(table[column])
-    problems, first = [], dict[str, tuple[str, int]]()
-    for specimen, value, row in zip(table["specimen_id"], text, table["row"], strict=True):
+    problems, first = [], dict[tuple[str, str], tuple[str, int]]()
+    for patient, specimen, value, row in zip(
+        table["patient_id"], table["specimen_id"], text, table["row"], strict=True
+    ):
         if value == "":
             continue
-        known, where = first.setdefault(specimen, (value, int(row)))
+        known, where = first.setdefault((patient, specimen), (value, int(row)))
         if value != known:
             message = f"contradicts row {where}, where specimen {specimen} has {known!r}"
             problems.append(Problem(int(row), column, value, message))

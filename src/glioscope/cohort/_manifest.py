@@ -73,12 +73,12 @@ def load_manifest(
     problems += raw.problems
     table, found = _typed(raw)
     problems += found
-    root = path.resolve().parent
-    table, found = check_paths(table, root)
-    problems += found
     table = _with_grade_class(table)
     found, noted = check_table(table)
     problems, warnings = problems + found, warnings + noted
+    root = path.resolve().parent
+    table, found = check_paths(table, root)
+    problems += found
     found, noted = check_images(table, root, check_pixels=check_pixels, progress=progress or _silent)
     problems, warnings = problems + found, warnings + noted
     ordered = sorted(problems, key=lambda problem: problem.row or 0)
