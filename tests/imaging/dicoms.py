@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -11,8 +10,14 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 
 def write_dicom(
-    path: Path, pixels: NDArray[Any], *, bits_stored: int | None = None, photometric: str = "MONOCHROME2",
-    syntax: str = ExplicitVRLittleEndian, encoded: bytes | None = None, **tags: Any,
+    path: Path,
+    pixels: NDArray[Any],
+    *,
+    bits_stored: int | None = None,
+    photometric: str = "MONOCHROME2",
+    syntax: str = ExplicitVRLittleEndian,
+    encoded: bytes | None = None,
+    **tags: Any,
 ) -> Path:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()

@@ -16,7 +16,9 @@ class Scene:
     masks: list[NDArray[np.bool_]]
 
 
-def blob(shape: tuple[int, int], centre: tuple[float, float], radius: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def blob(
+    shape: tuple[int, int], centre: tuple[float, float], radius: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
     """A round specimen with a wavy outline; centre (x, y) and radius in px."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     angle = np.arctan2(y - centre[1], x - centre[0])

@@ -118,8 +118,12 @@ def test_dark_and_flat_frames_undo_the_camera():
     pixels = np.rint(pattern + truth * shape).astype(np.uint16)
     flat = np.rint(pattern + 20000 * shape).astype(np.uint16)
     plan = FLPlan(
-        offset=0, repair_hot_pixels=False, normalisation=Normalisation(kind="linear", white=6000),
-        denoise=Denoise(mode="off"), autocontrast=Autocontrast(mode="off"), canvas=Canvas(size_px=128),
+        offset=0,
+        repair_hot_pixels=False,
+        normalisation=Normalisation(kind="linear", white=6000),
+        denoise=Denoise(mode="off"),
+        autocontrast=Autocontrast(mode="off"),
+        canvas=Canvas(size_px=128),
     )
     prepared = apply_fl_plan(plan, RawImage(pixels, 65535), dark=pattern, flat=flat)
     expected = truth * np.median(shape) / 6000 * 255

@@ -93,7 +93,13 @@ def test_specimen_at_the_edge_is_marked_and_its_box_stays_inside():
 
 
 def test_reading_order_and_the_same_answer_twice():
-    places = [(100, 120, 35, 3000), (300, 105, 35, 3000), (500, 130, 35, 900), (120, 380, 35, 3000), (420, 370, 35, 900)]
+    places = [
+        (100, 120, 35, 3000),
+        (300, 105, 35, 3000),
+        (500, 130, 35, 900),
+        (120, 380, 35, 3000),
+        (420, 370, 35, 900),
+    ]
     scene = draw([places[k] for k in (3, 1, 4, 0, 2)], seed=6)
     regions = find_specimens(scene.fl, scene.wl, mm_per_px=MM_PER_PX)
     centres = [(r.box[0] + r.box[2] / 2, r.box[1] + r.box[3] / 2) for r in regions]

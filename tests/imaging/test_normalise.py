@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,7 +52,7 @@ def test_autocontrast_stretches_weak_images_only_and_keeps_their_order():
         image, before, gain = autocontrast(ramp * np.float32(scale), setting)
         contrasts.append(np.percentile(image, 99) - np.percentile(image, 1))
         assert gain == pytest.approx(min(2, max(1, 0.1 / before)), rel=1e-4)
-    assert all(a <= b + 1e-6 for a, b in zip(contrasts, contrasts[1:], strict=False))
+    assert all(a <= b + 1e-6 for a, b in pairwise(contrasts))
 
 
 def test_autocontrast_off_and_always():

@@ -20,9 +20,7 @@ def written(folder, scene: Scene, name: str = "a"):
 def test_full_frame_gives_the_bytes_of_the_cut_image(tmp_path):
     scene = draw([(300, 250, 40, 4000)], hot=100)
     fl, wl = written(tmp_path, scene)
-    full = prepare_specimen(
-        SpecimenSource("s", fl, wl, framing="full", mm_per_px=MM_PER_PX), fl_plan=FL, wl_plan=WL
-    )
+    full = prepare_specimen(SpecimenSource("s", fl, wl, framing="full", mm_per_px=MM_PER_PX), fl_plan=FL, wl_plan=WL)
     box = find_specimens(scene.fl, scene.wl, mm_per_px=MM_PER_PX)[0].box
     assert full.box == box
     cut_fl, cut_wl = written(tmp_path, Scene(cut(scene.fl, box), cut(scene.wl, box), []), "b")

@@ -22,7 +22,9 @@ def test_ratio_and_contrast_against_known_values():
 
 def test_invariances():
     pixels, mask = frame()
-    assert signal_to_background(3 * (pixels - 600), mask) == pytest.approx(signal_to_background(pixels, mask, offset=600))
+    assert signal_to_background(3 * (pixels - 600), mask) == pytest.approx(
+        signal_to_background(pixels, mask, offset=600)
+    )
     assert contrast_to_noise(5 * pixels + 77, mask) == pytest.approx(contrast_to_noise(pixels, mask))
 
 

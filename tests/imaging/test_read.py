@@ -151,14 +151,15 @@ class TestDicom:
             read_fl(path)
 
     def test_rgb(self, tmp_path):
-        np.testing.assert_array_equal(
-            read_wl(write_dicom(tmp_path / "a.dcm", RGB, photometric="RGB")).pixels, RGB
-        )
+        np.testing.assert_array_equal(read_wl(write_dicom(tmp_path / "a.dcm", RGB, photometric="RGB")).pixels, RGB)
 
     @pytest.mark.parametrize(
         ("syntax", "encode"),
         [
-            (RLELossless, lambda a: imagecodecs.dicomrle_encode(a) if hasattr(imagecodecs, "dicomrle_encode") else None),
+            (
+                RLELossless,
+                lambda a: imagecodecs.dicomrle_encode(a) if hasattr(imagecodecs, "dicomrle_encode") else None,
+            ),
             (JPEG2000Lossless, lambda a: imagecodecs.jpeg2k_encode(a, codecformat="j2k", reversible=True, level=0)),
             (JPEGLSLossless, imagecodecs.jpegls_encode),
             ("1.2.840.10008.1.2.4.70", lambda a: imagecodecs.ljpeg_encode(a)),

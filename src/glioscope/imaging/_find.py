@@ -17,6 +17,7 @@ DEFAULT_MARGIN_MM = 0.5
 DEFAULT_MIN_AREA_MM2 = 2.0
 MIN_MM_PER_PX, MAX_MM_PER_PX = 0.001, 5.0
 _WORK_MM_PER_PX = 0.2
+_WHITE_LIGHT_SHARE = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _tissue(fl: NDArray[np.float32] | None, wl: NDArray[np.float32] | None, mm_p
     else:
         colour = excess(wl, signed=False)
         emitting = signal_mask(light, mm_per_px, share=0.12)
-        seen = signal_mask(colour, mm_per_px, share=0.25)
+        seen = signal_mask(colour, mm_per_px, share=_WHITE_LIGHT_SHARE)
         core = signal_mask(light, mm_per_px, share=0.5)
         mask = (seen & emitting) | core
     radius = max(1, round(0.3 / mm_per_px))
@@ -124,7 +125,7 @@ def _one_modality(
     if light is not None:
         return signal_mask(light, mm_per_px, share=0.35)
     if wl is not None:
-        return signal_mask(excess(wl, signed=False), mm_per_px, share=0.25)
+        return signal_mask(excess(wl, signed=False), mm_per_px, share=_WHITE_LIGHT_SHARE)
     raise ImageError(None, "finding specimens needs a fluorescence or a white-light frame")
 
 

@@ -9,8 +9,8 @@ from ._images import Pixels
 HOT_SIGMAS = 8.0
 """A defect stands out of its surroundings by this many standard deviations of the local noise."""
 HOT_SHARPNESS = 0.7
-"""...and at least this share of it is above every neighbour. A speck seen through a lens (sigma 0.7 px or more) gives
-its nearest neighbours 36 % or more of its height, so it stays."""
+"""...and at least this share of its height is above every neighbour. A speck seen through a lens (sigma 0.7 px or more)
+gives its nearest neighbours 36 % or more of its height, so it stays."""
 _WINDOW = 15
 _RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 _LAPLACIAN = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)

@@ -17,8 +17,9 @@ from ._read import read_fl, read_wl
 class SpecimenSource:
     """Where the images of one specimen are, and what the manifest says of them.
 
-    `framing` "cut": the images are one specimen already; "full": full frames, in which `roi` (x, y, width, height in px)
-    is the specimen, or, without `roi`, the only one that `find_specimens` finds (needs `mm_per_px`, here or in the file).
+    `framing` "cut": the images are one specimen already; "full": full frames, in which `roi` (x, y, width, height in
+    px) is the specimen, or, without `roi`, the only one that `find_specimens` finds (needs `mm_per_px`, here or in
+    the file).
     """
 
     specimen_id: str

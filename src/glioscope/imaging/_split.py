@@ -12,8 +12,8 @@ _CORE_SHARE = 0.02
 def split_touching(mask: NDArray[np.uint8], *, min_px: int) -> NDArray[np.int32]:
     """Label the specimens of a mask, 1 and up; regions under `min_px` pixels are dropped.
 
-    A region that fills its convex hull is one specimen. Another is cut in its necks if the distance transform has several
-    cores; each pixel goes to the nearest core.
+    A region that fills its convex hull is one specimen. Another is cut in its necks if the distance transform has
+    several cores; each pixel goes to the nearest core.
 
     Parameters
     ----------
@@ -72,4 +72,4 @@ def _nearest(markers: NDArray[np.int32]) -> NDArray[np.int32]:
     far = [
         cv2.distanceTransform((markers != k).astype(np.uint8), cv2.DIST_L2, 5) for k in range(1, int(markers.max()) + 1)
     ]
-    return np.argmin(np.stack(far), axis=0).astype(np.int32) + 1
+    return np.asarray(np.argmin(np.stack(far), axis=0) + 1, np.int32)

@@ -1,5 +1,7 @@
 """The smooth background of a frame, and what stands out of it."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -40,21 +42,25 @@ def _residual(plane: NDArray[np.float32], *, dark_is_background: bool) -> tuple[
     height, width = plane.shape
     step = max(1, min(height, width) // _GRID)
     sampled = plane[::step, ::step].astype(np.float64)
-    design = _quadratic(sampled.shape)
-    values: NDArray[np.float64] = sampled.reshape(-1)
+    design = _quadratic((sampled.shape[0], sampled.shape[1]))
+    values = np.asarray(sampled.reshape(-1), np.float64)
     chosen = _start(sampled, dark_is_background)
-    coefficients = np.zeros(design.shape[1])
-    spread = 1.0
+    coefficients, spread = np.zeros(design.shape[0]), 1.0
     for _ in range(_ROUNDS):
-        coefficients = np.linalg.lstsq(design[chosen], values[chosen], rcond=None)[0]
-        error = values - design @ coefficients
+        coefficients = _fit(design, values, chosen)
+        error = values - np.einsum("ki,k->i", design, coefficients)
         spread = max(1.4826 * float(np.median(np.abs(error[chosen]))), 0.5)
         chosen = np.abs(error) < 3.0 * spread
-        if np.count_nonzero(chosen) < 4 * design.shape[1]:
+        if np.count_nonzero(chosen) < 4 * design.shape[0]:
             break
-    small = (design @ coefficients).reshape(sampled.shape).astype(np.float32)
-    surface = _evaluate(coefficients, plane.shape, step, sampled.shape) if step > 1 else small
-    return plane - surface, spread
+    return plane - _evaluate(coefficients, plane.shape, step, sampled.shape), spread
+
+
+def _fit(design: NDArray[np.float64], values: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Least squares by the normal equations; einsum, unlike BLAS, gives the same bits on any number of threads."""
+    part = np.ascontiguousarray(design[:, chosen])
+    gram = np.einsum("ki,li->kl", part, part) + 1e-9 * np.eye(design.shape[0])
+    return np.asarray(np.linalg.solve(gram, np.einsum("ki,i->k", part, values[chosen])))
 
 
 def _start(sampled: NDArray[np.float64], dark_is_background: bool) -> NDArray[np.bool_]:
@@ -69,10 +75,14 @@ def _start(sampled: NDArray[np.float64], dark_is_background: bool) -> NDArray[np
     return np.asarray((rim & (np.abs(sampled - middle) <= 4 * spread)).ravel())
 
 
-def _quadratic(shape: tuple[int, ...]) -> NDArray[np.float64]:
+@lru_cache(maxsize=8)
+def _quadratic(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """The six terms of a quadratic surface, (6, H * W), on coordinates from -0.5 to 0.5."""
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float64)
     x, y = x.ravel() / shape[1] - 0.5, y.ravel() / shape[0] - 0.5
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
+    terms.setflags(write=False)
+    return terms
 
 
 def _evaluate(
