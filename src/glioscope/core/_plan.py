@@ -26,7 +26,10 @@ class Normalisation(_Settings):
     read_noise_adu: Annotated[float, Field(ge=0)] = 15.0
     """anscombe: standard deviation of the camera's read noise."""
     white: Literal["type"] | Annotated[float, Field(gt=0)] = "type"
-    """Counts above the offset that map to 1; "type": the top of the image's real bit range."""
+    """Counts above the offset that map to 1; "type": the top of the image's real bit range.
+
+    A 16-bit file that does not state its range gets another "type" when it is dim than when it is bright, so a trained
+    model carries the number of its cohort (`imaging.infer_white`)."""
 
 
 class Autocontrast(_Settings):
@@ -66,7 +69,7 @@ class Canvas(_Settings):
 class FLPlan(_Settings):
     """Everything that happens to a fluorescence image before the network (contract 4).
 
-    Order: hot-pixel repair, dark and flat frame, offset, scaling to exposure and irradiance, normalisation, denoise,
+    Order: hot-pixel repair, dark frame or offset, flat frame, scaling to exposure and irradiance, normalisation, denoise,
     autocontrast, canvas. The result is uint8 (H, W); the network sees (value / 255 - mean) / std in three channels.
     """
 
@@ -75,7 +78,7 @@ class FLPlan(_Settings):
     """Counts of the camera without light; "auto" estimates it from the frame's background."""
     repair_hot_pixels: bool = True
     per_exposure: bool = False
-    """Divide by exposure (ms) and irradiance (mW/cm2) where the manifest has them; refuses a row that lacks them."""
+    """Scale counts to 100 ms and 50 mW/cm2 by the manifest's exposure and irradiance; refuses a row that lacks them."""
     normalisation: Normalisation = Normalisation()
     autocontrast: Autocontrast = Autocontrast()
     denoise: Denoise = Denoise()

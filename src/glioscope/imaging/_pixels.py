@@ -20,8 +20,8 @@ def repair_hot_pixels(pixels: Pixels) -> tuple[Pixels, int]:
     """Replace isolated hot and dead pixels by the median of their 3 x 3 neighbourhood.
 
     A pixel is a defect if it differs from that median by more than 8 standard deviations of the noise around it, and
-    if 70 % of its height over the 5 x 5 median separates it from all its eight neighbours. Two defects side by side are not repaired:
-    they cannot be told from a small bright structure.
+    if 70 % of its height over the 5 x 5 median separates it from all its eight neighbours. Two defects side by side
+    are not repaired: they cannot be told from a small bright structure.
 
     Parameters
     ----------
