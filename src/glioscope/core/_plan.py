@@ -69,8 +69,9 @@ class Canvas(_Settings):
 class FLPlan(_Settings):
     """Everything that happens to a fluorescence image before the network (contract 4).
 
-    Order: hot-pixel repair, dark frame or offset, flat frame, scaling to exposure and irradiance, normalisation, denoise,
-    autocontrast, canvas. The result is uint8 (H, W); the network sees (value / 255 - mean) / std in three channels.
+    Order: hot-pixel repair, dark frame or offset, flat frame, scaling to exposure and irradiance, normalisation,
+    denoise, autocontrast, canvas. The result is uint8 (H, W); the network sees (value / 255 - mean) / std in three
+    channels.
     """
 
     kind: Literal["fl"] = "fl"

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_GRID = 48
-_ROUNDS = 6
+_GRID = 32
+_ROUNDS = 5
 _NOISE_SIGMAS = 6.0
 
 
