@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glioscope import RESEARCH_USE, __version__
-from glioscope.core import Diagnosis, InputError, ManifestError, Modality
+from glioscope.core import BUILT_IN_TASKS, Diagnosis, InputError, ManifestError, Modality
 
 if TYPE_CHECKING:
     from glioscope.cohort import Cohort, Split
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from glioscope.imaging import SpecimenSource
     from glioscope.models import TrainSettings
 
+PAPER_TASKS = ("tumor", "grade", "ki67")
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
 _SAYABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}
@@ -91,17 +92,20 @@ def check(
     """List every problem of a manifest at once, and count specimens and patients as the paper's Fig. 1a does."""
     from glioscope.cohort import load_manifest, resolve_tasks, summarise
 
-    tasks = resolve_tasks(task, task_file, ki67_cut_off=ki67_cut_off)
+    tasks = resolve_tasks(task or list(BUILT_IN_TASKS), task_file, ki67_cut_off=ki67_cut_off)
     with _progress("reading images") as advance:
-        cohort = load_manifest(manifest, check_pixels=not headers_only, progress=advance)
+        cohort = load_manifest(manifest, check_pixels=not headers_only, on_error="keep", progress=advance)
     for warning in cohort.warnings:
-        err.print(f"[yellow]warning[/] {warning}", highlight=False)
+        _say("warning", "yellow", str(warning))
     summary = summarise(cohort, tasks)
     _print_table(
-        f"{manifest}: {summary.n_specimens} specimens of {summary.n_patients} patients ({cohort.data_kind} images)",
+        f"{manifest}: {summary.specimens} specimens of {summary.patients} patients ({cohort.data_kind} images); "
+        f"{summary.fl_specimens} with FL, {summary.wl_specimens} with WL",
         ("task", "class", "specimens", "patients"),
-        [(r.task, r.name, str(r.n_specimens), str(r.n_patients)) for r in summary.rows],
+        [tuple(str(cell) for cell in row.values()) for row in summary.rows()],
     )
+    if cohort.problems:
+        raise ManifestError(manifest, cohort.problems)
 
 
 @app.command()
@@ -135,7 +139,7 @@ def train(
         from glioscope.models import train_study
     except ModuleNotFoundError as error:
         raise InputError(f"training needs glioscope[train] ({error.name} is not installed)") from error
-    tasks = list(resolve_tasks(task, task_file, ki67_cut_off=ki67_cut_off).values())
+    tasks = list(resolve_tasks(task or PAPER_TASKS, task_file, ki67_cut_off=ki67_cut_off).values())
     settings = _settings(
         settings_file,
         {"strategy": strategy, "backbone": backbone, "weights": weights, "seed": seed, "precision": precision},
@@ -145,10 +149,17 @@ def train(
     cohort = load_manifest(manifest)
     split = _split(cohort, tasks, split_file, folds, leave_one_patient_out, test_fraction, seed)
     for note in split.notes:
-        err.print(f"[yellow]split[/] {note}", highlight=False)
+        _say("split", "yellow", note)
     modalities = modality or [Modality.FL, Modality.WL]
     result = train_study(
-        cohort, tasks, modalities, split, settings, folder, resume=resume, report=lambda line: err.print(line)
+        cohort,
+        tasks,
+        modalities,
+        split,
+        settings,
+        folder,
+        resume=resume,
+        report=lambda line: err.print(line, highlight=False, soft_wrap=True),
     )
     _print_metrics(result.metrics, cohort.data_kind)
     out.print(f"suite: {next(iter(result.suites.values()))}   predictions: {folder / 'predictions.csv'}")
@@ -207,6 +218,8 @@ def _manifest_sources(manifest: Path) -> list[list["SpecimenSource"]]:
     from glioscope.cohort import load_manifest, sources
 
     cohort = load_manifest(manifest, on_error="keep")
+    for problem in cohort.problems:
+        _say("warning", "yellow", f"{manifest}: {problem}")
     by_specimen: dict[str, list[SpecimenSource]] = {}
     for source in sources(cohort):
         by_specimen.setdefault(source.specimen_id, []).append(source)
@@ -279,11 +292,15 @@ def _print_metrics(metrics: dict[str, Any], data_kind: str) -> None:
     for task, entry in metrics["protocols"]["strict"]["tasks"].items():
         for model, values in entry["models"].items():
             auc = values.get("auc")
-            shown = "one class only" if auc is None else f"{auc['value']:.3f} ({auc['low']:.3f}, {auc['high']:.3f})"
+            shown = "one class only" if auc is None else f"{auc['value']:.3f}{_interval(auc)}"
             cells = [f"{values[k]['value']:.3f}" if k in values else "" for k in ("sensitivity", "specificity")]
             rows.append((task, model, shown, *cells, f"{entry['n_specimens']} / {entry['n_patients']}"))
     title = f"Test patients ({data_kind} images); intervals by patient"
     _print_table(title, ("task", "model", "AUC (95 % CI)", "sensitivity", "specificity", "specimens / patients"), rows)
+
+
+def _interval(value: dict[str, Any]) -> str:
+    return "" if value["low"] is None else f" ({value['low']:.3f}, {value['high']:.3f})"
 
 
 def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -341,4 +358,9 @@ def main() -> NoReturn:
 
 
 def _error(sentence: str) -> None:
-    err.print(Text.assemble(("error ", "red"), sentence), soft_wrap=True)
+    _say("error", "red", sentence)
+
+
+def _say(kind: str, colour: str, sentence: str) -> None:
+    """One line on stderr; the sentence is never read as markup, and never broken."""
+    err.print(Text.assemble((f"{kind} ", colour), sentence), soft_wrap=True)

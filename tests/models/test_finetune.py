@@ -26,7 +26,8 @@ rng = np.random.default_rng(0)
 y = np.repeat([0, 1], 12)
 pixels = rng.integers(0, 60, (24, 1, 64, 64)) + 120 * y[:, None, None, None]
 plain = {"fl": ((0.45,) * 3, (0.22,) * 3)}
-images = ImageSet({"fl": torch.from_numpy(pixels.astype(np.uint8))}, torch.tensor(y[:, None], dtype=torch.float32), plain)
+targets = torch.tensor(y[:, None], dtype=torch.float32)
+images = ImageSet({"fl": torch.from_numpy(pixels.astype(np.uint8))}, targets, plain)
 class Slow(Callback):
     def on_train_epoch_start(self, trainer, module):
         print("epoch", trainer.current_epoch, flush=True)

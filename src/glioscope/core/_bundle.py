@@ -40,7 +40,7 @@ class Provenance(_Record):
     """Where the model comes from."""
 
     data_kind: str
-    """"simulated", "real" or "unknown": printed with every answer that rests on it."""
+    """"simulated", "real" or "unspecified": printed with every answer that rests on it."""
     manifest_sha256: str
     train_patients: tuple[str, ...]
     tune_patients: tuple[str, ...]

@@ -25,24 +25,28 @@ from glioscope.core import (
 )
 from glioscope.imaging import RawImage, apply_fl_plan, apply_wl_plan, network_input
 
+from ._finetune import ImageSet
 from ._network import ExportedNet, SpecimenNet
 
 OPSET = 17
 PARITY = 1e-4
 """Largest difference of logits between ONNX Runtime and torch that an export may have."""
+PARITY_IMAGES = 16
 
 
-def export_bundle(folder: Path, network: SpecimenNet, info: BundleInfo, card: str) -> Path:
+def export_bundle(folder: Path, network: SpecimenNet, info: BundleInfo, card: str, images: ImageSet) -> Path:
     """Write a bundle to `folder`, or leave nothing there.
+
+    `images` are some that the network was trained on: ONNX and torch must agree on them.
 
     Raises
     ------
     BundleError : the exported graph's logits differ from torch's by more than 1e-4.
     """
-    size = (info.fl_plan or info.wl_plan).canvas.size_px  # type: ignore[union-attr]
+    inputs = [x.contiguous() for x in images.plain(torch.arange(min(len(images), PARITY_IMAGES)))]
     with atomic_folder(folder) as temporary:
-        _export_onnx(temporary / "model.onnx", network, size)
-        _check_parity(temporary / "model.onnx", network, size, info.name)
+        _export_onnx(temporary / "model.onnx", network, inputs)
+        _check_parity(temporary / "model.onnx", network, inputs, info.name)
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary / "model.safetensors")
         _write_probe(temporary, network, info)
         (temporary / "bundle.json").write_text(info.model_dump_json(indent=2), encoding="utf-8")
@@ -51,7 +55,7 @@ def export_bundle(folder: Path, network: SpecimenNet, info: BundleInfo, card: st
     return folder
 
 
-def _export_onnx(path: Path, network: SpecimenNet, size: int) -> None:
+def _export_onnx(path: Path, network: SpecimenNet, images: list[torch.Tensor]) -> None:
     inputs = network.modality.inputs
     outputs = ("logit", *(f"cam_{name}" for name in inputs), "features")
     exported = ExportedNet(network).eval().to(memory_format=torch.contiguous_format)
@@ -60,7 +64,7 @@ def _export_onnx(path: Path, network: SpecimenNet, size: int) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             exported,
-            tuple(torch.zeros(2, 3, size, size) for _ in inputs),
+            tuple(images),
             str(path),
             dynamo=False,
             opset_version=OPSET,
@@ -70,13 +74,12 @@ def _export_onnx(path: Path, network: SpecimenNet, size: int) -> None:
         )
 
 
-def _check_parity(path: Path, network: SpecimenNet, size: int, name: str) -> None:
-    rng = np.random.default_rng(0)
-    images = [rng.normal(size=(4, 3, size, size)).astype(np.float32) for _ in network.modality.inputs]
+def _check_parity(path: Path, network: SpecimenNet, images: list[torch.Tensor], name: str) -> None:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    answer = session.run(["logit"], dict(zip(network.modality.inputs, images, strict=True)))[0]
+    feed = {key: image.numpy() for key, image in zip(network.modality.inputs, images, strict=True)}
+    answer = session.run(["logit"], feed)[0]
     with torch.no_grad():
-        expected = network.eval()(*map(torch.from_numpy, images)).numpy()
+        expected = network.eval()(*images).numpy()
     worst = float(np.abs(answer - expected).max())
     if not worst <= PARITY:
         raise BundleError(f"bundle {name}: ONNX logits differ from torch by {worst:.2g}, over the limit of {PARITY:g}")

@@ -166,8 +166,8 @@ def finetune(
 ) -> SpecimenNet:
     """Train all of `network` and return it in evaluation mode.
 
-    A checkpoint is kept after every epoch in `log_dir`, the curve in `log_dir/metrics.csv`; with `resume` the run goes on from
-    the checkpoint if there is one.
+    A checkpoint is kept after every epoch in `log_dir`, the curve in `log_dir/metrics.csv`; with `resume` the run goes
+    on from the checkpoint if there is one.
 
     Raises
     ------

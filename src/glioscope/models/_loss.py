@@ -1,4 +1,4 @@
-"""Weighted binary cross entropy as the paper means it (Shen et al. 2021, Eq. 1 and 2; y and y-hat there are swapped)."""
+"""Weighted binary cross entropy as the paper means it (Shen et al. 2021, Eq. 1, where y and y-hat are swapped)."""
 
 import torch
 from torch.nn import functional

@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
+from threadpoolctl import threadpool_limits
 
 from ._augment import AugmentSettings
 from ._finetune import PREDICT_BATCH, ImageSet
@@ -14,6 +14,9 @@ from ._network import SpecimenNet
 from ._settings import ProbeSettings
 
 Floats = NDArray[np.float64]
+
+STD_FLOOR = 0.1
+"""Smallest standard deviation used to standardise a feature, as a share of the median one."""
 
 
 @torch.no_grad()
@@ -61,14 +64,17 @@ def _fit(features: NDArray[np.float32], targets: Floats, inverse_l2: float) -> t
     """Weight (K, d) and bias (K,) on raw features: the standardisation is folded in."""
     views, n, d = features.shape
     rows = features.reshape(views * n, d).astype(np.float64)
-    mean, std = rows.mean(0), rows.std(0) + 1e-6
+    mean, std = rows.mean(0), rows.std(0)
+    # A channel that hardly ever fires would get a huge weight after folding, and amplify rounding in theatre.
+    std = np.maximum(std, STD_FLOOR * np.median(std) + 1e-6)
     alpha_p, alpha_n = (a.numpy() for a in class_weights(torch.from_numpy(targets)))
     weights, biases = [], []
     for k in range(targets.shape[1]):
         y = np.tile(targets[:, k], views)
         importance = np.where(y > 0.5, alpha_p[k], alpha_n[k]) / views
         model = LogisticRegression(C=inverse_l2, max_iter=300, tol=1e-4)
-        model.fit((rows - mean) / std, y, sample_weight=importance)
+        with threadpool_limits(1):  # the problem is small: more threads only wait for each other
+            model.fit((rows - mean) / std, y, sample_weight=importance)
         weights.append(model.coef_[0] / std)
         biases.append(model.intercept_[0] - (model.coef_[0] / std) @ mean)
     return np.stack(weights), np.array(biases)
@@ -89,11 +95,8 @@ def _choose(
     ]
     if not folds:
         return candidates[0]
-    losses = Parallel(n_jobs=2, prefer="threads")(
-        delayed(_held_out_loss)(features, targets, train, held, c) for c in candidates for train, held in folds
-    )
-    means = np.array(losses).reshape(len(candidates), len(folds)).mean(1)
-    return candidates[int(np.argmin(np.round(means, 4)))]
+    losses = [np.mean([_held_out_loss(features, targets, train, held, c) for train, held in folds]) for c in candidates]
+    return candidates[int(np.argmin(np.round(losses, 4)))]
 
 
 def _held_out_loss(

@@ -25,7 +25,7 @@ from glioscope.core import (
 from glioscope.stats import evaluate_predictions
 
 from ._card import model_card
-from ._export import OPSET, export_bundle, library_versions, write_suite
+from ._export import OPSET, PARITY_IMAGES, export_bundle, library_versions, write_suite
 from ._fit import FittedModel, FoldData, fit_model, ordinal_targets
 from ._images import PreparedImages, prepare_images, resolve_white
 from ._network import SpecimenNet
@@ -70,7 +70,7 @@ def train_study(
         image that a modality needs.
     """
     _claim(out, cohort, tasks, modalities, split, settings, resume=resume)
-    write_split(out / "split.csv", split)
+    write_split(split, out / "split.csv")
     run = _Run(cohort, settings, out, resume, report, progress)
     folds = split.folds
     suites, tables = {}, []
@@ -199,7 +199,10 @@ class _Run:
         )
         parts[modality] = fitted.network
         info = self._info(name, task, modality, fold, data, fitted, fl_plan)
-        export_bundle(bundle, fitted.network, info, model_card(info))
+        train_rows = data.rows(modality, "train")
+        export_bundle(
+            bundle, fitted.network, info, model_card(info), data.image_set(modality, train_rows[:PARITY_IMAGES])
+        )
         table = _predictions(info, fitted, data, fold)
         with atomic_file(part) as temporary:
             table.to_csv(temporary, index=False)
@@ -213,8 +216,8 @@ class _Run:
             if not 0 < targets[:, k].sum() < len(targets):
                 names = task.class_names
                 raise InputError(
-                    f"{self.cohort.path}: task {task.name}: the {len(targets)} training specimens with {modality.value} "
-                    f"images are all on one side of {names[k]} / {names[k + 1]}; both are needed"
+                    f"{self.cohort.path}: task {task.name}: the {len(targets)} training image sets with "
+                    f"{modality.value} images are all on one side of {names[k]} / {names[k + 1]}; both are needed"
                 )
 
     def _info(

@@ -1,0 +1,78 @@
+"""What every benchmark shares: where real data are, the last line, and the section in docs/results.md."""
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "benchmarks" / "work"
+RESULTS = ROOT / "docs" / "results.md"
+
+
+def shared_data(name: str) -> Path:
+    """Folder of a real data set: `$GLIOSCOPE_SHARED/data/NAME`, or `shared/data/NAME` beside the checkout."""
+    base = Path(os.environ.get("GLIOSCOPE_SHARED", ROOT.parent / "shared"))
+    folder = base / "data" / name
+    if not folder.is_dir():
+        sys.exit(f"{folder}: the real data set {name!r} is not here; set GLIOSCOPE_SHARED to the folder that has it")
+    return folder
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Argument parser with the option that every benchmark has."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--record", action="store_true", help="write the result into docs/results.md")
+    return made
+
+
+def machine() -> str:
+    """One line on the machine: processor, cores, memory."""
+    model = platform.processor() or "unknown processor"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text())
+        model = found.group(1) if found else model
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, no GPU used"
+
+
+def finish(name: str, result: dict[str, Any], *, record: bool) -> None:
+    """Print the result as the last line and, if asked, write its section of docs/results.md."""
+    if record:
+        _write_section(name, result)
+    print(json.dumps(result), flush=True)
+
+
+def log_line(heading: str, line: str) -> None:
+    """Append one line to a log section of docs/results.md, always: what was looked at stays written down."""
+    text = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else "# Results\n"
+    marker = f"## {heading}\n"
+    if marker not in text:
+        text = text.rstrip("\n") + f"\n\n{marker}\n"
+    head, _, tail = text.partition(marker)
+    body, separator, rest = tail.partition("\n## ")
+    RESULTS.write_text(f"{head}{marker}{body.rstrip()}\n- {line}\n{separator}{rest}", encoding="utf-8")
+
+
+def now() -> str:
+    """Date and time for records, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _write_section(name: str, result: dict[str, Any]) -> None:
+    text = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else "# Results\n"
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    body = f"{begin}\n### `make {name}`\n\n{now()}, {machine()}.\n\n```json\n{json.dumps(result, indent=1)}\n```\n{end}"
+    if begin in text:
+        head, _, rest = text.partition(begin)
+        text = head + body + rest.partition(end)[2]
+    else:
+        text = text.rstrip("\n") + "\n\n" + body + "\n"
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(text, encoding="utf-8")
