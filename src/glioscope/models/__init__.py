@@ -11,7 +11,7 @@ from ._fit import FittedModel, FoldData, fit_model, lock_threshold, ordinal_targ
 from ._images import PreparedImages, prepare_images, resolve_white
 from ._loss import class_weights, weighted_bce
 from ._network import ExportedNet, SpecimenNet, late_average
-from ._probe import extract_features, fit_probe
+from ._probe import FrozenFeatures, fit_probe
 from ._settings import FinetuneSettings, ProbeSettings, TrainSettings
 from ._study import StudyResult, load_network, train_study
 from ._weights import LITE0, create_backbone, lite0_state_dict
@@ -26,6 +26,7 @@ __all__ = [
     "FinetuneSettings",
     "FittedModel",
     "FoldData",
+    "FrozenFeatures",
     "ImageSet",
     "PreparedImages",
     "ProbeSettings",
@@ -37,7 +38,6 @@ __all__ = [
     "create_backbone",
     "draw",
     "export_bundle",
-    "extract_features",
     "finetune",
     "fit_model",
     "fit_probe",

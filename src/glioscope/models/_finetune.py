@@ -101,6 +101,12 @@ class _Finetuning(pl.LightningModule):
         rows = torch.arange(len(self.tune_set)).split(PREDICT_BATCH)
         return DataLoader(list(rows), batch_size=None, shuffle=False)  # type: ignore[arg-type]
 
+    def on_train_epoch_start(self) -> None:
+        if self.settings.freeze_batch_norm:
+            for layer in self.network.modules():
+                if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+
     def training_step(self, rows: torch.Tensor, batch: int) -> torch.Tensor:
         # Dropout draws from torch's generator, which data loaders use as well: tie it to the step itself.
         torch.manual_seed(int(np.random.SeedSequence((self.seed, self.current_epoch, batch)).generate_state(1)[0]))

@@ -14,9 +14,8 @@ from glioscope.stats import auc, operating_point
 from ._finetune import ImageSet, finetune, predict_logits
 from ._images import PreparedImages
 from ._network import SpecimenNet, late_average
-from ._probe import extract_features, fit_probe
+from ._probe import FrozenFeatures, fit_probe
 from ._settings import TrainSettings
-from ._weights import create_backbone
 
 Notes = dict[str, str | int | float | bool | None]
 """Choices made while training, for the bundle's provenance."""
@@ -70,6 +69,7 @@ def fit_model(
     modality: Modality,
     data: FoldData,
     settings: TrainSettings,
+    frozen: FrozenFeatures,
     *,
     log_dir: Path,
     parts: dict[Modality, SpecimenNet] | None = None,
@@ -78,54 +78,70 @@ def fit_model(
 ) -> FittedModel:
     """Train by the chosen strategy and lock the operating point.
 
-    `parts` gives the FL and WL networks of the same task and fold when `modality` is fusion.
+    `frozen` holds the pretrained backbone with its features of all rows; `parts` the FL and WL networks of the same
+    task and fold, from which fusion starts.
     """
-    seed = settings.seed
-    torch.manual_seed(seed)
+    torch.manual_seed(settings.seed)
     notes: Notes = {}
-    if modality is Modality.FUSION:
-        if parts is None:
-            raise ValueError("fusion starts from the trained FL and WL networks of the same task")
-        start = late_average(parts[Modality.FL], parts[Modality.WL])
-        joint = late_average(parts[Modality.FL], parts[Modality.WL])
-        joint = _train(joint, data, modality, settings, log_dir, notes, resume=resume, progress=progress)
-        network = _better_fusion(start, joint, data, notes)
-        weights = "the FL and WL networks of this suite"
+    if settings.strategy == "probe":
+        network = _probed(task, modality, data, settings, frozen, notes)
     else:
-        backbone, weights = create_backbone(settings.backbone, settings.weights)
-        network = SpecimenNet(modality, [backbone], task.n_outputs, settings.finetune.dropout)
-        network = _train(network, data, modality, settings, log_dir, notes, resume=resume, progress=progress)
+        network = _initial(task, modality, data, settings, frozen, parts, notes)
+        network = _finetuned(network, modality, data, settings, log_dir, resume=resume, progress=progress)
+    if modality is Modality.FUSION and parts is not None:
+        average = late_average(parts[Modality.FL], parts[Modality.WL])
+        network = _better_fusion(average, network, data, notes)
     logits = score_specimens(network, data, modality)
     tuning = _tuning(logits, data)
     threshold = lock_threshold(task, tuning.targets, tuning.logits)
-    return FittedModel(network, threshold, tuning.metrics(), logits, weights, notes)
+    return FittedModel(network, threshold, tuning.metrics(), logits, frozen.origin, notes)
 
 
-def _train(
-    network: SpecimenNet,
-    data: FoldData,
+def _probed(
+    task: Task, modality: Modality, data: FoldData, settings: TrainSettings, frozen: FrozenFeatures, notes: Notes
+) -> SpecimenNet:
+    network = SpecimenNet(modality, frozen.backbones(modality), task.n_outputs, settings.finetune.dropout)
+    rows = data.rows(modality, "train")
+    features = frozen.of(data.images, modality)[rows]
+    network, notes["inverse_l2"] = fit_probe(network, features, data.targets[rows], data.patients[rows], settings.probe)
+    return network
+
+
+def _initial(
+    task: Task,
     modality: Modality,
+    data: FoldData,
+    settings: TrainSettings,
+    frozen: FrozenFeatures,
+    parts: dict[Modality, SpecimenNet] | None,
+    notes: Notes,
+) -> SpecimenNet:
+    """The network that fine-tuning starts from; fusion starts from the mean of its trained parts."""
+    if modality is Modality.FUSION:
+        if parts is None:
+            raise ValueError("fusion starts from the trained FL and WL networks of the same task")
+        return late_average(parts[Modality.FL], parts[Modality.WL])
+    if settings.finetune.start == "probe":
+        return _probed(task, modality, data, settings, frozen, notes)
+    return SpecimenNet(modality, frozen.backbones(modality), task.n_outputs, settings.finetune.dropout)
+
+
+def _finetuned(
+    network: SpecimenNet,
+    modality: Modality,
+    data: FoldData,
     settings: TrainSettings,
     log_dir: Path,
-    notes: Notes,
     *,
     resume: bool,
     progress: bool,
 ) -> SpecimenNet:
-    rows = data.rows(modality, "train")
-    train = data.image_set(modality, rows)
-    augments = {"fl": settings.fl_augment, "wl": settings.wl_augment}
-    if settings.strategy == "probe":
-        features = extract_features(network, train, views=settings.probe.views, augments=augments, seed=settings.seed)
-        network, chosen = fit_probe(network, features, data.targets[rows], data.patients[rows], settings.probe)
-        notes["inverse_l2"] = chosen
-        return network
     tune_rows = data.rows(modality, "tune")
     return finetune(
         network,
-        train,
+        data.image_set(modality, data.rows(modality, "train")),
         data.image_set(modality, tune_rows) if len(tune_rows) else None,
-        augments=augments,
+        augments={"fl": settings.fl_augment, "wl": settings.wl_augment},
         settings=settings.finetune,
         seed=settings.seed,
         log_dir=log_dir,

@@ -24,6 +24,11 @@ class FinetuneSettings(BaseModel):
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of all iterations with linear warm-up."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    start: Literal["xavier", "probe"] = "xavier"
+    """The head at the start: the paper's Xavier normal, or the logistic regression on frozen features (gentler on
+    pretrained features where images are few: Kumar et al., ICLR 2022)."""
+    freeze_batch_norm: bool = False
+    """Keep the pretrained means and variances: with a few hundred images those of small batches are noisy."""
 
 
 class ProbeSettings(BaseModel):
@@ -33,8 +38,6 @@ class ProbeSettings(BaseModel):
 
     inverse_l2: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     """Candidates for C; the best by leaving out training patients is used."""
-    views: Annotated[int, Field(ge=1)] = 1
-    """Copies of every training image: itself, then augmented ones (which gained nothing on tuning patients)."""
 
 
 class TrainSettings(BaseModel):

@@ -29,6 +29,7 @@ from ._export import OPSET, PARITY_IMAGES, export_bundle, library_versions, writ
 from ._fit import FittedModel, FoldData, fit_model, ordinal_targets
 from ._images import PreparedImages, prepare_images, resolve_white
 from ._network import SpecimenNet
+from ._probe import FrozenFeatures
 from ._settings import TrainSettings
 
 Report = Callable[[str], None]
@@ -129,6 +130,8 @@ class _Run:
     def __post_init__(self) -> None:
         self._sources = sources(self.cohort)
         self._prepared: dict[str, PreparedImages] = {}
+        self._frozen = FrozenFeatures(self.settings.backbone, self.settings.weights)
+        self.report(f"{self.settings.backbone}: {self._frozen.origin}")
         table = self.cohort.table
         self._specimens = table["specimen_id"].to_numpy(object)
         self._patients = table["patient_id"].to_numpy(object)
@@ -192,6 +195,7 @@ class _Run:
             modality,
             data,
             self.settings,
+            self._frozen,
             log_dir=folder / "logs" / name,
             parts=parts or None,
             resume=self.resume,
@@ -207,7 +211,7 @@ class _Run:
         with atomic_file(part) as temporary:
             table.to_csv(temporary, index=False)
         tune_auc = "none" if info.metrics.tune_auc is None else f"{info.metrics.tune_auc:.3f}"
-        self.report(f"fold {fold} {name}: AUC on tuning patients {tune_auc}; weights: {fitted.weights}")
+        self.report(f"fold {fold} {name}: AUC on tuning patients {tune_auc}")
         return info, table
 
     def _require_both_classes(self, task: Task, modality: Modality, data: FoldData) -> None:
