@@ -1,4 +1,4 @@
-"""bench-train: images per second of our fine-tuning against a plain timm + DataLoader loop, in turn, same size and batch.
+"""bench-train: images per second of our fine-tuning against a plain timm + DataLoader loop, same size and batch.
 
 Both train EfficientNet-Lite0 in float32 on the same simulated FL files with the same augmentation. The plain loop is
 what a careful user writes first: a Dataset that decodes and prepares an image when asked, torchvision transforms, the
@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from common import WORK, finish, parser
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from glioscope.cohort import load_manifest, sources
+from common import WORK, finish, parser
+from glioscope.cohort import labels, load_manifest, sources
 from glioscope.core import BUILT_IN_TASKS, Canvas, FLPlan, Modality
-from glioscope.cohort import labels
 from glioscope.imaging import prepare_specimen
 from glioscope.models import (
     FL_AUGMENT,
