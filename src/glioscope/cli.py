@@ -1,6 +1,7 @@
 """The command line: parses, wires rooms together, prints. Rooms are imported inside each command to start fast."""
 
 import errno
+import io
 import json
 import sys
 from pathlib import Path
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 PAPER_TASKS = ("tumor", "grade", "ki67")
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
-_SAYABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}
+_SAYABLE = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EACCES", "EPERM", "EROFS", "EBUSY"),
+        *("ENOENT", "EEXIST", "ENOTDIR", "EISDIR", "ENOTEMPTY", "ENAMETOOLONG", "ELOOP"),
+    )
+    if hasattr(errno, name)
+)
 """Operating-system errors that are the user's to mend, not ours."""
 
 app = typer.Typer(
@@ -32,8 +40,9 @@ app = typer.Typer(
     help=f"Specimen diagnosis from near-infrared fluorescence (FL) and white light (WL). {RESEARCH_USE}",
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
+# Names of files and specimens are printed as they are: "[red]" or ":warning:" in one is no markup.
+out = Console(markup=False, emoji=False, highlight=False)
+err = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 ManifestArgument = Annotated[Path, typer.Argument(help="Manifest: CSV, XLSX or Parquet (docs/manifest.md).")]
 TaskOption = Annotated[
@@ -78,7 +87,8 @@ def simulate(
             framing="full" if full_frames else "cut",
             progress=advance,
         )
-    out.print(f"SIMULATED cohort: {folder / 'manifest.csv'} (ceilings in oracle.csv, readers in readings.csv)")
+    manifest = folder / "manifest.csv"
+    out.print(f"SIMULATED cohort: {manifest} (ceilings in oracle.csv, readers in readings.csv)", soft_wrap=True)
 
 
 @app.command()
@@ -138,6 +148,8 @@ def train(
     try:
         from glioscope.models import train_study
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("glioscope"):
+            raise
         raise InputError(f"training needs glioscope[train] ({error.name} is not installed)") from error
     tasks = list(resolve_tasks(task or PAPER_TASKS, task_file, ki67_cut_off=ki67_cut_off).values())
     settings = _settings(
@@ -159,10 +171,11 @@ def train(
         settings,
         folder,
         resume=resume,
-        report=lambda line: err.print(line, highlight=False, soft_wrap=True),
+        report=lambda line: err.print(line, soft_wrap=True),
     )
     _print_metrics(result.metrics, cohort.data_kind)
-    out.print(f"suite: {next(iter(result.suites.values()))}   predictions: {folder / 'predictions.csv'}")
+    suite = next(iter(result.suites.values()))
+    out.print(f"suite: {suite}   predictions: {folder / 'predictions.csv'}", soft_wrap=True)
 
 
 @app.command()
@@ -195,9 +208,9 @@ def diagnose(
     if not as_json:
         out.print(table)
         trained = {"simulated": "Trained on SIMULATED images. "}.get(cascade.data_kind, "")
-        out.print(f"[dim]{trained}{RESEARCH_USE}[/]", highlight=False)
+        out.print(f"{trained}{RESEARCH_USE}", style="dim", soft_wrap=True)
     if failed:
-        err.print(f"{failed} of {len(specimens)} specimens could not be diagnosed", highlight=False)
+        _error(f"{failed} of {len(specimens)} specimens could not be diagnosed")
         raise typer.Exit(2)
 
 
@@ -221,14 +234,20 @@ def _manifest_sources(manifest: Path) -> list[list["SpecimenSource"]]:
     for problem in cohort.problems:
         _say("warning", "yellow", f"{manifest}: {problem}")
     by_specimen: dict[str, list[SpecimenSource]] = {}
-    for source in sources(cohort):
+    owner: dict[str, str] = {}
+    for source, patient in zip(sources(cohort), cohort.table["patient_id"], strict=True):
+        first = owner.setdefault(source.specimen_id, patient)
+        if patient != first:
+            raise InputError(f"{manifest}: specimen {source.specimen_id} stands under patients {first} and {patient}")
         by_specimen.setdefault(source.specimen_id, []).append(source)
+    if not by_specimen:
+        raise InputError(f"{manifest}: no row names a patient and a specimen")
     return list(by_specimen.values())
 
 
-def _diagnosis_row(answer: Diagnosis, tasks: list[str]) -> list[str]:
+def _diagnosis_row(answer: Diagnosis, tasks: list[str]) -> list[str | Text]:
     if answer.error is not None:
-        return [answer.specimen_id, f"[red]{answer.error}[/]", *[""] * len(tasks)]
+        return [answer.specimen_id, Text(answer.error, "red"), *[""] * len(tasks)]
     by_task = {t.task: t for t in answer.tasks}
     cells = []
     for task in tasks:
@@ -254,15 +273,27 @@ def _settings(path: Path | None, given: dict[str, Any], size: int | None, epochs
     raw.update({key: value for key, value in given.items() if value is not None})
     if size is not None:
         for plan in ("fl_plan", "wl_plan"):
-            raw.setdefault(plan, {}).setdefault("canvas", {})["size_px"] = size
+            _put(raw, (plan, "canvas", "size_px"), size)
     if epochs is not None:
-        raw.setdefault("finetune", {})["epochs"] = epochs
+        _put(raw, ("finetune", "epochs"), epochs)
     try:
         return TrainSettings.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{path or 'options'}: {where} is not a known setting") from error
         raise InputError(f"{path or 'options'}: {where} = {first['input']!r}: {first['msg']}") from error
+
+
+def _put(raw: dict[str, Any], keys: tuple[str, ...], value: int) -> None:
+    """Set a nested value. What stands where a table belongs is left for the check of types to name."""
+    table: Any = raw
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            return
+    table[keys[-1]] = value
 
 
 def _split(
@@ -310,7 +341,7 @@ def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...
     for row in rows:
         table.add_row(*row)
     out.print(table)
-    out.print(f"[dim]{RESEARCH_USE}[/]", highlight=False)
+    out.print(RESEARCH_USE, style="dim")
 
 
 def _refuse_existing(folder: Path) -> None:
@@ -335,10 +366,14 @@ def _progress(label: str) -> Any:
 
 def main() -> NoReturn:
     """Run the command line; bad input is one sentence (or all problems of a manifest) and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name may hold bytes that are no text, or that this terminal cannot show: print them escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
-        error.show()
+        _error(f"{error.format_message().rstrip('.')}; see glioscope --help")
         code = 2
     except ManifestError as error:
         for problem in error.problems:
@@ -353,7 +388,8 @@ def main() -> NoReturn:
         _error(f"{error.filename or 'output'}: {error.strerror}")
         code = 2
     if code == INTERRUPTED:
-        _error("stopped; a training run goes on from its last epoch with --resume")
+        training = " ".join(sys.argv[1:2]) == "train"
+        _error("stopped" + ("; go on from the last whole epoch with the same command and --resume" if training else ""))
     sys.exit(code)
 
 

@@ -26,8 +26,9 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _name(error, target)
         raise
 
 
@@ -41,15 +42,33 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}-old-", dir=target.parent))
-            os.replace(target, old / target.name)
-            os.replace(temporary, target)
-            shutil.rmtree(old)
+            _swap(temporary, target)
         else:
             os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _name(error, target)
         raise
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    """Put `temporary` in the place of `target`; if that fails, `target` is where it was."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}-old-", dir=target.parent))
+    try:
+        os.replace(target, aside / target.name)
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            os.replace(aside / target.name, target)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _name(error: BaseException, target: Path) -> None:
+    """A full disk does not say which file it hit; the one that was being written is it."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(target)
 
 
 def write_text(path: Path | str, text: str) -> None:

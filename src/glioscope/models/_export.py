@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from glioscope.core import (
     BundleError,
@@ -47,7 +47,9 @@ def export_bundle(folder: Path, network: SpecimenNet, info: BundleInfo, card: st
     with atomic_folder(folder) as temporary:
         _export_onnx(temporary / "model.onnx", network, inputs)
         _check_parity(temporary / "model.onnx", network, inputs, info.name)
-        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary / "model.safetensors")
+        weights = save({k: v.contiguous() for k, v in network.state_dict().items()})
+        # Written by Python, so that a full disk is an OSError as everywhere else.
+        (temporary / "model.safetensors").write_bytes(weights)
         _write_probe(temporary, network, info)
         (temporary / "bundle.json").write_text(info.model_dump_json(indent=2), encoding="utf-8")
         (temporary / "model_card.md").write_text(card, encoding="utf-8")
@@ -115,8 +117,7 @@ def _write_probe(folder: Path, network: SpecimenNet, info: BundleInfo) -> None:
 
 
 def _write_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    if not cv2.imwrite(str(path), pixels):
-        raise OSError(f"{path}: could not be written")
+    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def _write_sums(folder: Path) -> None:

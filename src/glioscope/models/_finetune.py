@@ -201,9 +201,12 @@ def finetune(
             enable_progress_bar=progress,
             deterministic="warn",
         )
-        trainer.fit(module, ckpt_path=str(path) if resume and path.is_file() else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(module, ckpt_path=str(path) if resume and path.is_file() else None)
+        except SystemExit as error:  # what Lightning makes of Ctrl-C, with code 1
+            if trainer.interrupted:
+                raise KeyboardInterrupt from error
+            raise
     return network.cpu().eval()
 
 

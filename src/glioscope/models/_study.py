@@ -70,9 +70,11 @@ def train_study(
     InputError : `out` holds a run already (without `resume`), or one with other settings, or the cohort lacks an
         image that a modality needs.
     """
+    # Whatever can be refused is refused before anything is written.
+    run = _Run(cohort, settings, out, resume, report, progress)
+    run.check_classes(split, tasks, modalities)
     _claim(out, cohort, tasks, modalities, split, settings, resume=resume)
     write_split(split, out / "split.csv")
-    run = _Run(cohort, settings, out, resume, report, progress)
     folds = split.folds
     suites, tables = {}, []
     for fold in folds:
@@ -108,8 +110,11 @@ def _claim(
     if path.is_file():
         if not resume:
             raise InputError(f"{out}: holds a training run already; continue it with --resume or choose another --out")
-        found = json.loads(path.read_text(encoding="utf-8"))
-        differing = [key for key in wanted if found.get(key) != wanted[key]]
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path}: not JSON: {error}; choose another --out") from error
+        differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
         if differing:
             raise InputError(f"{out}: was started with other {', '.join(differing)}; --resume needs the same")
         return
@@ -135,6 +140,32 @@ class _Run:
         table = self.cohort.table
         self._specimens = table["specimen_id"].to_numpy(object)
         self._patients = table["patient_id"].to_numpy(object)
+
+    def check_classes(self, split: Split, tasks: Sequence[Task], modalities: Sequence[Modality]) -> None:
+        """Refuse a task that would have one class only among the training images of a fold and modality."""
+        for task in tasks:
+            targets = ordinal_targets(
+                labels(self.cohort, task).reindex(self._specimens).to_numpy(float), task.n_outputs
+            )
+            for fold in split.folds:
+                roles = split.roles(fold)
+                training = np.array([roles.get(p) == "train" for p in self._patients], bool)
+                for modality in _in_order(modalities):
+                    usable = training & self._has_images(modality) & ~np.isnan(targets).any(1)
+                    self._require_both_classes(task, modality, fold, targets[usable])
+
+    def _has_images(self, modality: Modality) -> NDArray[np.bool_]:
+        columns = [f"{name}_image" for name in modality.inputs]
+        return (self.cohort.table[columns] != "").all(axis=1).to_numpy(bool)
+
+    def _require_both_classes(self, task: Task, modality: Modality, fold: int, targets: NDArray[np.float64]) -> None:
+        for k in range(targets.shape[1]):
+            if not 0 < targets[:, k].sum() < len(targets):
+                names = task.class_names
+                raise InputError(
+                    f"{self.cohort.path}: task {task.name}: the {len(targets)} training image sets of fold {fold} with "
+                    f"{modality.value} images are all on one side of {names[k]} / {names[k + 1]}; both are needed"
+                )
 
     def fold(
         self, fold: int, roles: dict[str, str], tasks: Sequence[Task], modalities: Sequence[Modality], folder: Path
@@ -189,7 +220,6 @@ class _Run:
             info = BundleInfo.model_validate_json((bundle / "bundle.json").read_text(encoding="utf-8"))
             parts[modality] = load_network(bundle, info)
             return info, pd.read_csv(part, dtype={"patient_id": str, "specimen_id": str})
-        self._require_both_classes(task, modality, data)
         fitted = fit_model(
             task,
             modality,
@@ -213,16 +243,6 @@ class _Run:
         tune_auc = "none" if info.metrics.tune_auc is None else f"{info.metrics.tune_auc:.3f}"
         self.report(f"fold {fold} {name}: AUC on tuning patients {tune_auc}")
         return info, table
-
-    def _require_both_classes(self, task: Task, modality: Modality, data: FoldData) -> None:
-        targets = data.targets[data.rows(modality, "train")]
-        for k in range(targets.shape[1]):
-            if not 0 < targets[:, k].sum() < len(targets):
-                names = task.class_names
-                raise InputError(
-                    f"{self.cohort.path}: task {task.name}: the {len(targets)} training image sets with "
-                    f"{modality.value} images are all on one side of {names[k]} / {names[k + 1]}; both are needed"
-                )
 
     def _info(
         self,

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +21,8 @@ Record = TypeVar("Record", BundleInfo, SuiteInfo)
 PROBE_GREY_LEVELS = 1
 PROBE_LOGIT = 1e-3
 _MAX_FILE_BYTES = 1 << 30
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Names of bundles and of their files: nothing that leads to another folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,25 @@ def load_suite_info(folder: Path) -> SuiteInfo:
 
     Raises
     ------
-    BundleError : no such file, not a suite, a newer schema.
+    BundleError : no such file, not a suite, a newer schema, a bundle outside the folder or without its hash.
     """
     path = folder / "suite.json"
     if not path.is_file():
         raise BundleError(f"{folder}: no suite here (suite.json is missing)")
-    return _parse(path.read_bytes(), path, SuiteInfo)
+    info = _parse(path.read_bytes(), path, SuiteInfo)
+    if not info.answers:
+        raise BundleError(f"{path}: names no bundle that answers a task")
+    for name in info.answers.values():
+        if not is_plain_name(name):
+            raise BundleError(f"{path}: {name!r} is not a folder of the suite")
+        if name not in info.sha256:
+            raise BundleError(f"{path}: names bundle {name!r} without its hash")
+    return info
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether `name` is that of an entry of the folder itself: no separator, no "..", not hidden."""
+    return _PLAIN_NAME.fullmatch(name) is not None
 
 
 def load_bundle(folder: Path, *, threads: int = 2, sums_sha256: str | None = None) -> Bundle:
@@ -82,11 +99,15 @@ def load_bundle(folder: Path, *, threads: int = 2, sums_sha256: str | None = Non
             contents["model.onnx"], sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # the library raises its own untyped kinds; all mean that the graph is unusable
-        raise BundleError(f"{folder / 'model.onnx'}: not a usable network: {error}") from error
+        raise BundleError(f"{folder / 'model.onnx'}: not a usable network: {_first_line(error)}") from error
     bundle = Bundle(info, session)
     _check_signature(bundle, folder)
-    _check_probe(bundle, folder, json.loads(contents["probe.json"])["logit"])
+    _check_probe(bundle, folder, _probe_answer(contents, info, folder))
     return bundle
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]
 
 
 def _verified(folder: Path, sums_sha256: str | None) -> dict[str, bytes]:
@@ -99,7 +120,7 @@ def _verified(folder: Path, sums_sha256: str | None) -> dict[str, bytes]:
     contents = {}
     for line in text.decode("utf-8", "replace").splitlines():
         expected, _, name = line.partition("  ")
-        if not name or Path(name).name != name:
+        if not is_plain_name(name):
             raise BundleError(f"{sums}: line {line!r} does not name a file of the bundle")
         path = folder / name
         if not path.is_file():
@@ -109,16 +130,20 @@ def _verified(folder: Path, sums_sha256: str | None) -> dict[str, bytes]:
         contents[name] = path.read_bytes()
         if hashlib.sha256(contents[name]).hexdigest() != expected:
             raise BundleError(f"{path}: was changed after the bundle was locked (its SHA-256 differs)")
-    for name in ("model.onnx", "bundle.json", "probe.json"):
-        if name not in contents:
-            raise BundleError(f"{sums}: does not list {name}")
+    _require_listed(contents, ("model.onnx", "bundle.json", "probe.json"), folder)
     return contents
+
+
+def _require_listed(contents: dict[str, bytes], names: Iterable[str], folder: Path) -> None:
+    for name in names:
+        if name not in contents:
+            raise BundleError(f"{folder / 'SHA256SUMS'}: does not list {name}")
 
 
 def _parse(content: bytes, path: Path, kind: type[Record]) -> Record:
     try:
         raw = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: not JSON: {error}") from error
     found = raw.get("schema_version") if isinstance(raw, dict) else None
     if found != BUNDLE_SCHEMA:
@@ -143,7 +168,24 @@ def _check_signature(bundle: Bundle, folder: Path) -> None:
         )
 
 
-def _check_probe(bundle: Bundle, folder: Path, expected: list[float]) -> None:
+def _probe_answer(contents: dict[str, bytes], info: BundleInfo, folder: Path) -> NDArray[np.float64]:
+    """The logits (K,) that `probe.json` promises; K must also fit the task and its threshold."""
+    for name in info.modality.inputs:
+        _require_listed(contents, (f"probe_{name}.png", f"probe_{name}_prepared.png"), folder)
+    outputs = info.task.n_outputs
+    if len(info.threshold.logit) != outputs:
+        found = len(info.threshold.logit)
+        raise BundleError(f"{folder / 'bundle.json'}: has {found} thresholds; task {info.task.name} needs {outputs}")
+    try:
+        logit = np.array(json.loads(contents["probe.json"])["logit"], np.float64)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BundleError(f"{folder / 'probe.json'}: does not hold the logits of the probe image") from error
+    if logit.shape != (outputs,):
+        raise BundleError(f"{folder / 'probe.json'}: has logits of shape {logit.shape}; {(outputs,)} is needed")
+    return logit
+
+
+def _check_probe(bundle: Bundle, folder: Path, expected: NDArray[np.float64]) -> None:
     """The stored picture must come out of the plan, and out of the network, as it did at export."""
     images = {}
     try:
@@ -151,6 +193,8 @@ def _check_probe(bundle: Bundle, folder: Path, expected: list[float]) -> None:
             made = _prepare_probe(bundle.info, name, folder)
             reader = read_fl if name == "fl" else read_wl
             stored = reader(folder / f"probe_{name}_prepared.png").pixels.astype(np.int16)
+            if stored.shape != made.shape:
+                raise BundleError(f"{folder}: its probe image is {stored.shape}; its plan makes {made.shape}")
             worst = int(np.abs(made.astype(np.int16) - stored).max())
             if worst > PROBE_GREY_LEVELS:
                 raise BundleError(f"{folder}: its probe image comes out of the plan {worst} grey levels off (limit 1)")
@@ -160,7 +204,13 @@ def _check_probe(bundle: Bundle, folder: Path, expected: list[float]) -> None:
             images[name] = network_input(stored.astype(np.uint8)[None], plan)
     except ImageError as error:
         raise BundleError(f"{folder}: its probe image cannot be used: {error}") from error
-    difference = float(np.abs(bundle.run(images).logit[0] - np.array(expected)).max())
+    try:
+        logit = bundle.run(images).logit
+    except Exception as error:  # ONNX Runtime's own untyped kinds; all mean that the graph does not take the image
+        raise BundleError(f"{folder / 'model.onnx'}: cannot read the probe image: {_first_line(error)}") from error
+    if logit.shape != (1, len(expected)):
+        raise BundleError(f"{folder / 'model.onnx'}: gives logits {logit.shape}; {(1, len(expected))} are needed")
+    difference = float(np.abs(logit[0] - expected).max())
     if not difference <= PROBE_LOGIT:
         raise BundleError(f"{folder}: answers its probe image {difference:.2g} off (limit {PROBE_LOGIT:g})")
 

@@ -34,22 +34,25 @@ class Cascade:
         BundleError : the suite or one of its bundles is missing, changed or of another version.
         """
         info = load_suite_info(suite)
-        unknown = sorted(set(info.answers.values()) - set(info.sha256))
-        if unknown:
-            raise BundleError(f"{suite / 'suite.json'}: names bundle {unknown[0]!r} without its hash")
-        for name in info.answers.values():
-            if Path(name).name != name:
-                raise BundleError(f"{suite / 'suite.json'}: {name!r} is not a folder of the suite")
-        return cls(
-            {
-                task: load_bundle(suite / name, threads=threads, sums_sha256=info.sha256[name])
-                for task, name in info.answers.items()
-            },
-            info.data_kind,
-        )
+        bundles = {
+            task: load_bundle(suite / name, threads=threads, sums_sha256=info.sha256[name])
+            for task, name in info.answers.items()
+        }
+        # suite.json itself is under no hash: what it says must agree with the bundles, which are.
+        for task, bundle in bundles.items():
+            if bundle.info.task.name != task:
+                found = f"bundle {info.answers[task]} answers task {bundle.info.task.name!r}, not {task!r}"
+                raise BundleError(f"{suite / 'suite.json'}: {found}")
+            kind = bundle.info.provenance.data_kind
+            if kind != info.data_kind:
+                found = f"says {info.data_kind} images; bundle {info.answers[task]} was trained on {kind} ones"
+                raise BundleError(f"{suite / 'suite.json'}: {found}")
+        return cls(bundles, info.data_kind)
 
     def diagnose(self, sources: SpecimenSource | Sequence[SpecimenSource]) -> Diagnosis:
-        """Diagnose one specimen from one image set, or from several (their logits are averaged).
+        """Diagnose one specimen from one image set, or from several.
+
+        Logits are averaged over the image sets that have every image a bundle needs, as they are in training.
 
         Returns
         -------
@@ -61,7 +64,7 @@ class Cascade:
         timings = {"prepare": 0.0, "network": 0.0}
         try:
             answers = tuple(self._answers(_Specimen(sets, timings)))
-        except GlioscopeError as error:
+        except (GlioscopeError, OSError) as error:
             return Diagnosis(sets[0].specimen_id, error=str(error))
         timings["total"] = (perf_counter() - started) * 1000
         return Diagnosis(sets[0].specimen_id, answers, None, timings)
@@ -88,16 +91,18 @@ class Cascade:
 
 
 class _Specimen:
-    """One specimen's image sets, each prepared once per preprocessing plan."""
+    """One specimen's image sets, each image prepared once per preprocessing plan."""
 
     def __init__(self, sets: list[SpecimenSource], timings: dict[str, float]) -> None:
         self._sets = sets
         self._timings = timings
-        self._inputs: dict[str, NDArray[np.float32]] = {}
+        self._inputs: dict[tuple[str, int], NDArray[np.float32]] = {}
 
     def logit(self, bundle: Bundle) -> NDArray[np.float64]:
         """Mean logit (K,) over the image sets."""
+        started = perf_counter()
         inputs = self._prepared(bundle.info)
+        self._timings["prepare"] += (perf_counter() - started) * 1000
         started = perf_counter()
         logit = bundle.run(inputs).logit
         self._timings["network"] += (perf_counter() - started) * 1000
@@ -107,24 +112,33 @@ class _Specimen:
         return mean
 
     def _prepared(self, info: BundleInfo) -> dict[str, NDArray[np.float32]]:
-        plans = {name: info.fl_plan if name == "fl" else info.wl_plan for name in info.modality.inputs}
-        keys = {name: plan.model_dump_json() for name, plan in plans.items() if plan is not None}
-        if any(key not in self._inputs for key in keys.values()):
-            started = perf_counter()
-            self._prepare(info, keys)
-            self._timings["prepare"] += (perf_counter() - started) * 1000
-        return {name: self._inputs[key] for name, key in keys.items()}
+        """Network inputs (N, 3, H, W) of the N image sets that have every image the bundle needs."""
+        inputs = info.modality.inputs
+        usable = [i for i, s in enumerate(self._sets) if all(_image(s, name) is not None for name in inputs)]
+        if not usable:
+            lacking = [name for name in inputs if all(_image(s, name) is None for s in self._sets)] or list(inputs)
+            wanted = " and ".join(name.upper() for name in lacking)
+            raise ImageError(None, f"no {wanted} image, which bundle {info.name} needs")
+        return {name: np.concatenate([self._one(info, name, i) for i in usable]) for name in inputs}
 
-    def _prepare(self, info: BundleInfo, keys: dict[str, str]) -> None:
-        for name in keys:
-            if any((s.fl_image if name == "fl" else s.wl_image) is None for s in self._sets):
-                raise ImageError(None, f"no {name.upper()} image, which bundle {info.name} needs")
-        made = [prepare_specimen(s, fl_plan=info.fl_plan, wl_plan=info.wl_plan) for s in self._sets]
-        for name, key in keys.items():
-            plan = info.fl_plan if name == "fl" else info.wl_plan
-            images = [p for p in ((m.fl if name == "fl" else m.wl) for m in made) if p is not None]
-            if plan is not None:
-                self._inputs[key] = network_input(np.stack([p.image for p in images]), plan)
+    def _one(self, info: BundleInfo, name: str, index: int) -> NDArray[np.float32]:
+        """Network input (1, 3, H, W) of one image."""
+        plan = info.fl_plan if name == "fl" else info.wl_plan
+        if plan is None:
+            raise BundleError(f"bundle {info.name}: input {name} has no preprocessing plan")
+        key = (plan.model_dump_json(), index)
+        if key not in self._inputs:
+            source = self._sets[index]
+            # Both plans at once: each file is read once, and in a full frame the specimen is found once.
+            made = prepare_specimen(source, fl_plan=info.fl_plan, wl_plan=info.wl_plan)
+            for part, own in ((made.fl, info.fl_plan), (made.wl, info.wl_plan)):
+                if part is not None and own is not None:
+                    self._inputs[own.model_dump_json(), index] = network_input(part.image[None], own)
+        return self._inputs[key]
+
+
+def _image(source: SpecimenSource, name: str) -> Path | None:
+    return source.fl_image if name == "fl" else source.wl_image
 
 
 def decide(info: BundleInfo, logit: NDArray[np.float64]) -> TaskDiagnosis:
