@@ -11,11 +11,12 @@ from ._design import Design, draw_design
 from ._features import HAND_MADE_FEATURES, hand_made_features, specimen_mask
 from ._latents import CARRIED, Appearance, draw_appearance, draw_tissue
 from ._oracle import oracle_columns
-from ._settings import SimSettings
+from ._settings import FROZEN_SETTINGS_SHA256, SimSettings
 from ._write import SimulatedCohort, simulate
 
 __all__ = [
     "CARRIED",
+    "FROZEN_SETTINGS_SHA256",
     "HAND_MADE_FEATURES",
     "Appearance",
     "Design",

@@ -90,9 +90,9 @@ def photograph_fl(
 ) -> npt.NDArray[np.uint16]:
     """What the InGaAs camera gives: (rows, columns) uint16 counts."""
     optics, camera = settings.optics, settings.infrared
-    light = _scatter(scene.emission, window.mm_per_px, settings)
-    light = cv2.GaussianBlur(light, (0, 0), optics.lens_blur_px)
-    light = (light + appearance.ambient) * vignette(window, optics.vignetting)
+    focused = _scatter(scene.emission, window.mm_per_px, settings)
+    focused = np.asarray(cv2.GaussianBlur(focused, (0, 0), optics.lens_blur_px), dtype=np.float32)
+    light = (focused + appearance.ambient) * vignette(window, optics.vignetting)
     photons = camera.photons_per_unit * camera.exposure_ms / 100.0 * light
     columns = slice(window.column, window.column + window.shape[1])
     rows = slice(window.row, window.row + window.shape[0])
@@ -101,7 +101,7 @@ def photograph_fl(
     # Shot noise of thousands of electrons is normal to a part in a hundred, and much faster drawn so.
     noise = np.sqrt(electrons + camera.read_noise**2) * rng.standard_normal(window.shape, dtype=np.float32)
     counts = (electrons + noise) / camera.electrons_per_adu + camera.offset_adu + pattern.hot_adu[rows, columns]
-    return np.clip(np.rint(counts), 0, 2**camera.bits - 1).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(counts), 0, 2**camera.bits - 1), dtype=np.uint16)
 
 
 def photograph_wl(

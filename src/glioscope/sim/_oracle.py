@@ -48,7 +48,7 @@ class Reference:
                 np.concatenate([pair[target][0] for pair in pairs]),
                 np.concatenate([pair[target][1] for pair in pairs]),
             )
-            for target in TARGETS
+            for target in (*TARGETS, "tissue")
         }
 
 
@@ -57,6 +57,7 @@ def labels_of(design: Design) -> dict[str, tuple[Bools, Bools]]:
     everyone = np.ones(len(design.patient), dtype=np.bool_)
     graded = design.graded & design.label_tumor
     return {
+        "tissue": (design.true_tumor, everyone),
         "tumor": (design.label_tumor, everyone),
         "grade": (design.gbm, graded),
         "ki67": (design.ki67_high, design.has_ki67),
@@ -76,12 +77,18 @@ class Posterior:
         table = np.column_stack([reference.columns[name] for name in self.columns])
         self.mean, self.sd = table.mean(axis=0), table.std(axis=0)
         self.degree = 3 if len(self.columns) <= 4 else 2
+        self.low, self.high = 0.0, 1.0
+        if target == "tumor":
+            # Flipped labels bound the posterior on both sides: fit the true class, then add the flips exactly.
+            label, value = value, reference.labels["tissue"][0]
+            self.low, self.high = float(label[~value].mean()), float(label[value].mean())
         self.weights = _fit_logistic(self._basis(table[known]), value[known].astype(np.float64))
 
     def __call__(self, columns: dict[str, Floats]) -> Floats:
         """Posterior of every specimen, in (0, 1); `columns` as `draw_appearance` gives them."""
         table = np.column_stack([columns[name] for name in self.columns])
-        return np.asarray(_sigmoid(self._basis(table) @ self.weights))
+        p = _sigmoid(self._basis(table) @ self.weights)
+        return np.asarray(self.low + (self.high - self.low) * p)
 
     def _basis(self, table: Floats) -> Floats:
         z = np.clip((table - self.mean) / self.sd, -_CLIP, _CLIP)

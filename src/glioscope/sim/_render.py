@@ -84,7 +84,7 @@ def _reflectance(
     greying = sigmoid_image(appearance.wl_greying + 0.5 * cloud)
     base += greying[..., None] * (np.asarray(colour.tumor, dtype=np.float32) - base)
     yellow = patches(dead, sigmoid(appearance.wl_necrosis), softness=0.5)
-    base += 0.8 * yellow[..., None] * (np.asarray(colour.necrosis, dtype=np.float32) - base)
+    base += 0.9 * yellow[..., None] * (np.asarray(colour.necrosis, dtype=np.float32) - base)
     blood = _blood(appearance, yellow, mm_per_px, rng)
     mu = np.asarray(colour.blood_absorption_per_mm, dtype=np.float32) * np.asarray(colour.path_mm, dtype=np.float32)
     base *= np.exp(-mu * blood[..., None])

@@ -170,7 +170,7 @@ def photograph_pair(
     settings: SimSettings,
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint8]]:
-    """Paint one specimen on a plate and photograph it: FL (rows, columns) uint16 and WL (rows, columns, 3) uint8 RGB."""
+    """Paint and photograph one specimen: FL (rows, columns) uint16 and WL (rows, columns, 3) uint8 RGB."""
     place, painting, plate, fl_noise, wl_noise = rng.spawn(5)
     row, column = (int(place.integers(0, frame[i] - shape[i] + 1)) for i in (0, 1))
     jitter = place.uniform(-3.0, 3.0, 2) * 0.1 / mm_per_px
