@@ -58,7 +58,9 @@ def load_suite_info(folder: Path) -> SuiteInfo:
     """
     path = folder / "suite.json"
     if not path.is_file():
-        raise BundleError(f"{folder}: no suite here (suite.json is missing)")
+        inside = folder / "suite"
+        hint = f"; did you mean {inside}?" if (inside / "suite.json").is_file() else ""
+        raise BundleError(f"{folder}: no suite here (suite.json is missing){hint}")
     info = _parse(path.read_bytes(), path, SuiteInfo)
     if not info.answers:
         raise BundleError(f"{path}: names no bundle that answers a task")
