@@ -1,9 +1,9 @@
 """bench-tcell: REAL autofluorescence images (T cells, six donors) under the authors' own protocol.
 
 Donor 4 is set aside. Each of donors 1, 2, 3, 5, 6 is the test donor once, with everything else learnt on the other
-four. Last, donor 4 is tested with the other five for training. The preprocessing and the strength of the probe are chosen for
-each test donor by leaving one of its training donors out at a time, from a grid fixed beforehand (`GRID`): no score
-of a test donor takes part. Fine-tuning starts from that probe with settings fixed beforehand (`FINETUNE`).
+four. Last, donor 4 is tested with the other five for training. The preprocessing and the strength of the probe are
+chosen for each test donor by leaving one of its training donors out at a time, from a grid fixed beforehand (`GRID`):
+no score of a test donor takes part. Fine-tuning starts from that probe with settings fixed beforehand (`FINETUNE`).
 
 Every evaluation on test donors is appended to docs/results.md, whatever it gave.
 """
