@@ -172,6 +172,7 @@ def train(
         folder,
         resume=resume,
         report=lambda line: err.print(line, soft_wrap=True),
+        progress=err.is_terminal,
     )
     _print_metrics(result.metrics, cohort.data_kind)
     suite = next(iter(result.suites.values()))
@@ -388,6 +389,7 @@ def main() -> NoReturn:
         _error(f"{error.filename or 'output'}: {error.strerror}")
         code = 2
     if code == INTERRUPTED:
+        err.print()  # a progress bar may have left the cursor in its line
         training = " ".join(sys.argv[1:2]) == "train"
         _error("stopped" + ("; go on from the last whole epoch with the same command and --resume" if training else ""))
     sys.exit(code)

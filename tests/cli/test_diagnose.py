@@ -128,7 +128,10 @@ def test_a_file_name_that_is_no_text(tiny_suite, tmp_path):
 
 def test_the_same_bytes_give_the_same_answer(tiny_suite, four):
     def answers():
-        return [{**record, "timings_ms": None} for record in lines(run("diagnose", tiny_suite, "--manifest", four, "--json"))]
+        return [
+            {**record, "timings_ms": None}
+            for record in lines(run("diagnose", tiny_suite, "--manifest", four, "--json"))
+        ]
 
     first = answers()
     assert len({r["tasks"]["tumor"]["y_score"] for r in first}) == 4

@@ -2,6 +2,8 @@
 from a checkpoint gives the weights of an uninterrupted one.
 """
 
+import io
+import logging
 import math
 import warnings
 from collections.abc import Sequence
@@ -13,9 +15,12 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from torchmetrics.classification import BinaryAUROC
+
+from glioscope.core import atomic_file
 
 from ._augment import AugmentSettings, augment, draw
 from ._loss import class_weights, weighted_bce
@@ -23,6 +28,8 @@ from ._network import SpecimenNet
 from ._settings import FinetuneSettings
 
 PREDICT_BATCH = 64
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises other products to the user
 
 
 class ImageSet:
@@ -141,6 +148,16 @@ class _Finetuning(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+class _AtomicCheckpoints(TorchCheckpointIO):
+    """Lightning's own writer goes through /tmp, so that on a full disk half a file replaces the last checkpoint."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(content.getbuffer())
+
+
 def warmup_cosine(iteration: int, total: int, warmup_fraction: float) -> float:
     """Factor on the learning rate: linear warm-up over the first share of iterations, then cosine to zero."""
     warmup = max(1, round(total * warmup_fraction))
@@ -185,7 +202,7 @@ def finetune(
     bar: list[Callback] = [TQDMProgressBar(refresh_rate=5)] if progress else []
     with warnings.catch_warnings():
         warnings.filterwarnings(
-            "ignore", message=".*(num_workers|tensorboard|does not have many workers|sample indices).*"
+            "ignore", message=".*(num_workers|tensorboard|does not have many workers|sample indices|treespec).*"
         )
         trainer = pl.Trainer(
             accelerator="auto",
@@ -194,6 +211,7 @@ def finetune(
             max_epochs=settings.epochs,
             logger=CSVLogger(log_dir.parent, name=log_dir.name, version=""),
             callbacks=[checkpoint, *bar, *callbacks],
+            plugins=[_AtomicCheckpoints()],
             reload_dataloaders_every_n_epochs=1,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
