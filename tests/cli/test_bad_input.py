@@ -66,7 +66,7 @@ def test_a_cohort_that_cannot_be_split(tmp_path, specimens, words, scheme):
 
 
 def test_a_class_that_only_lacks_images_of_one_modality(tmp_path):
-    table = rows(tmp_path, FOUR + [("P3", "tumor"), ("P3", "non-tumor")])
+    table = rows(tmp_path, [*FOUR, ("P3", "tumor"), ("P3", "non-tumor")])
     for row in table:
         if row["pathology"] == "non-tumor":
             row["wl_image"] = ""

@@ -1,7 +1,7 @@
 """`glioscope diagnose` with the real suite."""
 
-import csv
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -148,22 +148,15 @@ def test_several_images_of_a_specimen_are_averaged(tiny_suite, tmp_path):
 
     def logit(record):
         score = record["tasks"]["tumor"]["y_score"]
-        from math import log
-
-        return log(score / (1 - score))
+        return math.log(score / (1 - score))
 
     assert logit(together) == pytest.approx((logit(apart[0]) + logit(apart[1])) / 2, abs=1e-4)
 
 
-def test_the_same_specimen_through_manifest_and_through_options(tiny_suite, tiny_cohort):
-    with tiny_cohort.open() as stream:
-        row = next(iter(csv.DictReader(stream)))
-    folder = tiny_cohort.parent
-    images = ("--fl", folder / row["fl_image"], "--wl", folder / row["wl_image"])
+def test_the_same_specimen_through_manifest_and_through_options(tiny_suite, four):
+    listed = lines(run("diagnose", tiny_suite, "--manifest", four, "--json"))
+    images = ("--fl", four.parent / "image0.tif", "--wl", four.parent / "image0.png")
     (alone,) = lines(run("diagnose", tiny_suite, *images, "--json"))
-    listed = lines(run("diagnose", tiny_suite, "--manifest", tiny_cohort, "--json"))
-    assert len(listed) == 120
-    assert listed[0]["specimen_id"] == row["specimen_id"]
     assert alone["tasks"] == listed[0]["tasks"]
 
 

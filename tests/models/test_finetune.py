@@ -10,7 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs glioscope[train]")
 
-from glioscope.models import warmup_cosine  # noqa: E402
+from glioscope.core import Modality  # noqa: E402
+from glioscope.models import (  # noqa: E402
+    FL_AUGMENT,
+    FinetuneSettings,
+    ImageSet,
+    SpecimenNet,
+    create_backbone,
+    finetune,
+    warmup_cosine,
+)
 
 SCRIPT = """
 import sys, time, warnings
@@ -84,3 +93,29 @@ def test_warmup_rises_linearly_then_cosine_falls_to_zero():
     assert (np.diff(factors[10:]) <= 0).all()
     assert factors[100] == pytest.approx(0)
     assert factors[55] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batch_norm_statistics_move_unless_frozen_and_all_weights_train(tmp_path, frozen):
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (16, 1, 64, 64)).astype(np.uint8))
+    targets = torch.tensor([[0.0], [1.0]] * 8)
+    images = ImageSet({"fl": pixels}, targets, {"fl": ((0.45,) * 3, (0.22,) * 3)})
+    # As training gets it: a backbone that has just given features is in evaluation mode.
+    network = SpecimenNet(Modality.FL, [create_backbone("tf_efficientnet_lite0", "none")[0].eval()])
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    settings = FinetuneSettings(epochs=1, batch_size=8, freeze_batch_norm=frozen)
+    finetune(
+        network,
+        images,
+        None,
+        augments={"fl": FL_AUGMENT},
+        settings=settings,
+        seed=0,
+        log_dir=tmp_path / "logs",
+        progress=False,
+    )
+    after = network.state_dict()
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    statistics = {k for k in before if k.endswith(("running_mean", "running_var", "num_batches_tracked"))}
+    assert moved & statistics == (set() if frozen else statistics)
+    assert moved >= {name for name, _ in network.named_parameters()}

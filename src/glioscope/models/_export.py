@@ -23,7 +23,7 @@ from glioscope.core import (
     sha256_of,
     write_text,
 )
-from glioscope.imaging import RawImage, apply_fl_plan, apply_wl_plan, network_input
+from glioscope.imaging import apply_fl_plan, apply_wl_plan, network_input, read_fl, read_wl
 
 from ._finetune import ImageSet
 from ._network import ExportedNet, SpecimenNet
@@ -104,13 +104,15 @@ def _write_probe(folder: Path, network: SpecimenNet, info: BundleInfo) -> None:
     prepared: list[tuple[str, NDArray[np.uint8], FLPlan | WLPlan]] = []
     if info.fl_plan is not None:
         _write_png(folder / "probe_fl.png", fl)
-        made = apply_fl_plan(info.fl_plan, RawImage(fl, 65535, None, None), exposure_ms=100.0, irradiance_mw_cm2=50.0)
+        # Read back, as theatre will: a plan whose white is "type" depends on what the file says of its range.
+        image = read_fl(folder / "probe_fl.png")
+        made = apply_fl_plan(info.fl_plan, image, exposure_ms=100.0, irradiance_mw_cm2=50.0)
         prepared.append(("fl", made.image, info.fl_plan))
     if info.wl_plan is not None:
-        _write_png(folder / "probe_wl.png", cv2.cvtColor(wl, cv2.COLOR_RGB2BGR))
-        prepared.append(("wl", apply_wl_plan(info.wl_plan, RawImage(wl, 255, None, None)).image, info.wl_plan))
-    for name, image, _ in prepared:
-        _write_png(folder / f"probe_{name}_prepared.png", image if image.ndim == 2 else image[..., ::-1])
+        _write_png(folder / "probe_wl.png", wl[..., ::-1])
+        prepared.append(("wl", apply_wl_plan(info.wl_plan, read_wl(folder / "probe_wl.png")).image, info.wl_plan))
+    for name, pixels, _ in prepared:
+        _write_png(folder / f"probe_{name}_prepared.png", pixels if pixels.ndim == 2 else pixels[..., ::-1])
     with torch.no_grad():
         logit = network.eval()(*(torch.from_numpy(network_input(i[None], p)) for _, i, p in prepared))
     (folder / "probe.json").write_text(json.dumps({"logit": logit[0].tolist()}), encoding="utf-8")

@@ -79,6 +79,9 @@ class ImageSet:
 
 
 class _Finetuning(pl.LightningModule):
+    alpha_p: torch.Tensor
+    alpha_n: torch.Tensor
+
     def __init__(
         self,
         network: SpecimenNet,
@@ -89,7 +92,8 @@ class _Finetuning(pl.LightningModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        # Lightning leaves modes as they are, and a backbone that has just given features is in evaluation mode.
+        self.network = network.to(memory_format=torch.channels_last).train()
         self.train_set, self.tune_set = train, tune
         self.augments, self.settings, self.seed = augments, settings, seed
         alpha_p, alpha_n = class_weights(train.targets)
@@ -105,7 +109,7 @@ class _Finetuning(pl.LightningModule):
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         if self.tune_set is None:
             return []
-        rows = torch.arange(len(self.tune_set)).split(PREDICT_BATCH)
+        rows = torch.split(torch.arange(len(self.tune_set)), PREDICT_BATCH)
         return DataLoader(list(rows), batch_size=None, shuffle=False)  # type: ignore[arg-type]
 
     def on_train_epoch_start(self) -> None:
@@ -133,7 +137,7 @@ class _Finetuning(pl.LightningModule):
         self.tune_auc.update(logit.sigmoid().mean(1), (targets.mean(1) > 0.5).int())
 
     def on_validation_epoch_end(self) -> None:
-        if len(self.tune_auc.target) == 0:  # type: ignore[arg-type]
+        if len(self.tune_auc.target) == 0:
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one class among the tuning patients: logged as 0, chosen by nobody
@@ -169,7 +173,7 @@ def warmup_cosine(iteration: int, total: int, warmup_fraction: float) -> float:
 def _batches(n: int, batch_size: int, seed: int, epoch: int) -> list[torch.Tensor]:
     """Rows of each batch of an epoch. A last batch under half the size is left out (batch norm); order is drawn."""
     order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(n))
-    parts = list(order.split(batch_size))
+    parts = list(torch.split(order, batch_size))
     return parts[:-1] if len(parts) > 1 and len(parts[-1]) * 2 < batch_size else parts
 
 
@@ -240,5 +244,5 @@ def _precision(wanted: str) -> str:
 def predict_logits(network: SpecimenNet, images: ImageSet) -> NDArray[np.float64]:
     """Logits (N, K) without augmentation, in evaluation mode."""
     network = network.eval().to(memory_format=torch.channels_last)
-    parts = [network(*images.plain(rows)).double() for rows in torch.arange(len(images)).split(PREDICT_BATCH)]
+    parts = [network(*images.plain(rows)).double() for rows in torch.split(torch.arange(len(images)), PREDICT_BATCH)]
     return torch.cat(parts).numpy()

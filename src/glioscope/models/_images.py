@@ -27,7 +27,8 @@ class PreparedImages:
 
     def usable(self, modality: Modality) -> NDArray[np.bool_]:
         """Rows that have every image that `modality` reads."""
-        return np.logical_and.reduce([self.present[name] for name in modality.inputs])
+        usable: NDArray[np.bool_] = np.logical_and.reduce([self.present[name] for name in modality.inputs])
+        return usable
 
     def subset(self, modality: Modality, rows: NDArray[np.int64], targets: NDArray[np.float64]) -> ImageSet:
         """The images of these rows with their targets (N, K)."""

@@ -53,7 +53,8 @@ class SpecimenNet(nn.Module):
 
     def forward(self, *images: torch.Tensor) -> torch.Tensor:
         """Logits (N, K) of normalised images (N, 3, H, W), one tensor an input."""
-        return self.head(self.dropout(self.features(*images)))
+        logit: torch.Tensor = self.head(self.dropout(self.features(*images)))
+        return logit
 
 
 class ExportedNet(nn.Module):

@@ -56,7 +56,7 @@ class FrozenFeatures:
         n = len(images.present[modality.value])
         everything = images.subset(modality, np.arange(n), np.zeros((n, 1)))
         network = self._backbone.eval().to(memory_format=torch.channels_last)
-        parts = [network(*everything.plain(rows)).mean((2, 3)) for rows in torch.arange(n).split(PREDICT_BATCH)]
+        parts = [network(*everything.plain(rows)).mean((2, 3)) for rows in torch.split(torch.arange(n), PREDICT_BATCH)]
         return torch.cat(parts).numpy()
 
 

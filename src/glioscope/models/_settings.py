@@ -27,7 +27,7 @@ class FinetuneSettings(BaseModel):
     start: Literal["xavier", "probe"] = "xavier"
     """The head at the start: the paper's Xavier normal, or the logistic regression on frozen features (gentler on
     pretrained features where images are few: Kumar et al., ICLR 2022)."""
-    freeze_batch_norm: bool = False
+    freeze_batch_norm: bool = True
     """Keep the pretrained means and variances: with a few hundred images those of small batches are noisy."""
 
 

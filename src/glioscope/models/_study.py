@@ -1,7 +1,7 @@
 """Train a study: every task and modality of every fold, to a suite, predictions and metrics that can be resumed."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -168,7 +168,7 @@ class _Run:
                 )
 
     def fold(
-        self, fold: int, roles: dict[str, str], tasks: Sequence[Task], modalities: Sequence[Modality], folder: Path
+        self, fold: int, roles: Mapping[str, str], tasks: Sequence[Task], modalities: Sequence[Modality], folder: Path
     ) -> pd.DataFrame:
         """Train, export and score one fold; returns its predictions."""
         row_roles = np.array([str(roles.get(p, "unused")) for p in self._patients], object)

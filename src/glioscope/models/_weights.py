@@ -108,7 +108,8 @@ def _from_hub(name: str) -> tuple[nn.Module, str]:
         ) from error
     except RuntimeError as error:
         raise InputError(f"no ImageNet weights for {name!r}: {error}") from error
-    return backbone, f"ImageNet weights {config.hf_hub_id or config.url} (timm hub)"
+    source = (config.hf_hub_id or config.url) if config is not None else name
+    return backbone, f"ImageNet weights {source} (timm hub)"
 
 
 def _from_file(name: str, path: Path) -> tuple[nn.Module, str]:

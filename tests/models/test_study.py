@@ -1,0 +1,141 @@
+"""A whole training run on the tiny cohort: its predictions, folds, and agreement with the theatre."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs glioscope[train]")
+
+from glioscope.cohort import labels, load_manifest, read_predictions, read_split, resolve_tasks, sources  # noqa: E402
+from glioscope.core import Decision  # noqa: E402
+from glioscope.runtime import Cascade  # noqa: E402
+
+from ..commands import run  # noqa: E402
+from ..conftest import TASKS  # noqa: E402
+from ..suites import copy_suite  # noqa: E402
+
+MODELS = {"fl-probe", "wl-probe", "fusion-probe"}
+ONE = ("--strategy", "probe", "--size", 64, "--task", "tumor", "--modality", "fl")
+
+
+@pytest.fixture(scope="module")
+def cohort(tiny_cohort):
+    return load_manifest(tiny_cohort)
+
+
+@pytest.fixture(scope="module")
+def predictions(tiny_run):
+    return read_predictions(tiny_run / "predictions.csv")
+
+
+def patients_by_role(run_folder, cohort, fold=0):
+    roles = read_split(run_folder / "split.csv", cohort).roles(fold)
+    return {role: {p for p, r in roles.items() if r == role} for role in ("train", "tune", "test")}
+
+
+def test_every_tuning_and_test_specimen_is_scored_for_every_task_and_model(tiny_run, cohort, predictions):
+    by_role = patients_by_role(tiny_run, cohort)
+    specimens = cohort.table.groupby("patient_id")["specimen_id"].agg(set)
+    assert set(predictions["split"]) == {"tune", "test"}
+    assert set(predictions["task"]) == set(TASKS)
+    for (_, model, role), rows in predictions.groupby(["task", "model", "split"]):
+        assert model in MODELS
+        assert set(rows["specimen_id"]) == set().union(*(specimens[p] for p in by_role[role]))
+        assert set(rows["patient_id"]) == by_role[role]
+        assert rows["specimen_id"].is_unique
+    assert not set(predictions["patient_id"]) & by_role["train"]
+    assert len(predictions.groupby(["task", "model"])) == len(TASKS) * len(MODELS)
+
+
+def test_labels_are_those_of_the_manifest_and_unknown_ones_stay_blank(cohort, predictions):
+    tasks = resolve_tasks(TASKS)
+    for task, rows in predictions.groupby("task"):
+        expected = labels(cohort, tasks[task]).loc[rows["specimen_id"]].to_numpy(float)
+        np.testing.assert_array_equal(rows["y_true"].to_numpy(float), expected)
+    assert predictions.loc[predictions["task"] == "ki67", "y_true"].isna().any()
+
+
+def test_decisions_follow_the_locked_thresholds(tiny_suite, predictions):
+    for (task, model), rows in predictions.groupby(["task", "model"]):
+        info = json.loads((tiny_suite / f"{task}-{model.removesuffix('-probe')}" / "bundle.json").read_text())
+        threshold = 1 / (1 + np.exp(-info["threshold"]["logit"][0]))
+        assert ((rows["y_score"] >= threshold - 1e-12) == (rows["decision"] == "positive")).all()
+
+
+def test_the_suite_chose_by_the_tuning_patients_and_says_who_trained_it(tiny_run, tiny_suite, cohort):
+    suite = json.loads((tiny_suite / "suite.json").read_text())
+    by_role = patients_by_role(tiny_run, cohort)
+    assert suite["data_kind"] == "simulated"
+    for task in TASKS:
+        infos = {
+            m: json.loads((tiny_suite / f"{task}-{m}" / "bundle.json").read_text()) for m in ("fl", "wl", "fusion")
+        }
+        best = max(infos, key=lambda m: round(infos[m]["metrics"]["tune_auc"], 4))
+        assert suite["answers"][task] == f"{task}-{best}"
+        for info in infos.values():
+            assert set(info["provenance"]["train_patients"]) == by_role["train"]
+            assert set(info["provenance"]["tune_patients"]) == by_role["tune"]
+            assert info["provenance"]["manifest_sha256"] == cohort.sha256
+
+
+@pytest.mark.parametrize("modality", ["fl", "wl", "fusion"])
+def test_theatre_and_training_give_the_same_scores(tiny_suite, cohort, predictions, tmp_path, modality):
+    answers = {task: f"{task}-{modality}" for task in TASKS}
+    cascade = Cascade.load(copy_suite(tiny_suite, tmp_path / "suite", **answers), threads=1)
+    test = predictions[(predictions["split"] == "test") & (predictions["model"] == f"{modality}-probe")]
+    expected = test.pivot_table(index="specimen_id", columns="task", values="y_score")
+    decided = test[test["task"] == "tumor"].set_index("specimen_id")["decision"]
+    asked = 0
+    for source in sources(cohort):
+        if source.specimen_id not in expected.index:
+            continue
+        tumor, ki67 = cascade.diagnose(source).tasks
+        assert tumor.y_score == pytest.approx(expected.loc[source.specimen_id, "tumor"], abs=1e-3)
+        if abs(tumor.y_score - tumor.threshold) > 1e-3:
+            assert tumor.decision == decided[source.specimen_id]
+        if tumor.decision is Decision.POSITIVE:
+            asked += 1
+            assert ki67.y_score == pytest.approx(expected.loc[source.specimen_id, "ki67"], abs=1e-3)
+        else:
+            assert (ki67.decision, ki67.y_score, ki67.answer) == (Decision.NOT_ASKED, None, "not asked: not tumour")
+    assert asked > 0
+
+
+def trained(cohort, out, *options):
+    ran = run("train", cohort, "--out", out, *ONE, *options)
+    assert ran.code == 0, ran.err
+    return read_predictions(out / "predictions.csv")
+
+
+@pytest.mark.parametrize(("options", "folds"), [(("--folds", 3), 3), (("--leave-one-patient-out",), 6)])
+def test_folds_test_every_patient_once(tiny_cohort, cohort, tmp_path, options, folds):
+    out = tmp_path / "RUN"
+    table = trained(tiny_cohort, out, *options)
+    assert sorted(table["fold"].unique()) == list(range(folds))
+    test = table[table["split"] == "test"]
+    assert sorted(test["specimen_id"]) == sorted(cohort.table["specimen_id"])
+    for fold, rows in table.groupby("fold"):
+        by_role = patients_by_role(out, cohort, fold)
+        assert set(rows.loc[rows["split"] == "test", "patient_id"]) == by_role["test"]
+        assert not set(rows["patient_id"]) & by_role["train"]
+        assert (out / f"fold-{fold}" / "suite" / "suite.json").is_file()
+    metrics = json.loads((out / "metrics.json").read_text())["protocols"]["strict"]["tasks"]["tumor"]
+    assert metrics["n_patients"] == 6
+
+
+def test_the_same_seed_and_the_same_split_file_give_the_same_bytes(tiny_cohort, tiny_run, tmp_path):
+    first = trained(tiny_cohort, tmp_path / "a", "--seed", 5)
+    trained(tiny_cohort, tmp_path / "b", "--seed", 5)
+    for name in ("predictions.csv", "split.csv", "metrics.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    other = trained(tiny_cohort, tmp_path / "c", "--seed", 5, "--split", tiny_run / "split.csv")
+    assert (
+        pd.read_csv(tmp_path / "c" / "split.csv")[["patient_id", "role"]].values.tolist()
+        == pd.read_csv(tiny_run / "split.csv")[["patient_id", "role"]].values.tolist()
+    )
+    assert set(other.loc[other["split"] == "test", "patient_id"]) == set(
+        read_predictions(tiny_run / "predictions.csv").query("split == 'test'")["patient_id"]
+    )
+    assert len(first) > 0
