@@ -54,12 +54,11 @@ CANVASES = (
 )
 GRID = tuple((normalisation, canvas) for normalisation in NORMALISATIONS for canvas in CANVASES)
 FINETUNE = FinetuneSettings(
-    epochs=8, batch_size=32, learning_rate=3e-4, start="probe", freeze_batch_norm=True, warmup_fraction=0.1
+    epochs=6, batch_size=32, learning_rate=1e-4, start="probe", freeze_batch_norm=True, blend_with_start=0.5
 )
 AUGMENT = AugmentSettings(
     brightness=(0.7, 1.3), flip_vertical=True, flip_horizontal=True, rotate_deg=180.0, padding_px=16
 )
-FINETUNE_SIZE = 128
 LOG = "Log of evaluations on the test donors of tcell"
 
 
@@ -142,12 +141,8 @@ def finetune(data: Donors, test: str, train: tuple[str, ...], point: tuple[Norma
     path = data.work / f"finetune-{test}.npy"
     if path.is_file():
         return np.load(path)
-    normalisation, canvas = point
-    small = canvas.model_copy(update={"size_px": FINETUNE_SIZE})
     roles = np.where(data.donors == test, "test", np.where(np.isin(data.donors, train), "train", "unused"))
-    fold = FoldData(
-        data.images((normalisation, small)), data.specimens, data.donors, roles.astype(object), data.y[:, None]
-    )
+    fold = FoldData(data.images(point), data.specimens, data.donors, roles.astype(object), data.y[:, None])
     settings = TrainSettings(
         strategy="finetune", finetune=FINETUNE, fl_augment=AUGMENT, probe=ProbeSettings(inverse_l2=(c,))
     )

@@ -1,5 +1,6 @@
 """Fit one model: a task, a modality, one fold; decide its threshold on tuning patients; score everybody else."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +138,8 @@ def _finetuned(
     progress: bool,
 ) -> SpecimenNet:
     tune_rows = data.rows(modality, "tune")
-    return finetune(
+    start = copy.deepcopy(network)
+    tuned = finetune(
         network,
         data.image_set(modality, data.rows(modality, "train")),
         data.image_set(modality, tune_rows) if len(tune_rows) else None,
@@ -149,6 +151,17 @@ def _finetuned(
         precision=settings.precision,
         progress=progress,
     )
+    return blend(tuned, start, settings.finetune.blend_with_start)
+
+
+@torch.no_grad()
+def blend(network: SpecimenNet, start: SpecimenNet, share: float) -> SpecimenNet:
+    """Move the weights of `network` towards those of `start`: (1 - share) of its own, share of the start's."""
+    begun = start.state_dict()
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(begun[name], share)
+    return network
 
 
 def _better_fusion(average: SpecimenNet, joint: SpecimenNet, data: FoldData, notes: Notes) -> SpecimenNet:

@@ -29,6 +29,8 @@ class FinetuneSettings(BaseModel):
     pretrained features where images are few: Kumar et al., ICLR 2022)."""
     freeze_batch_norm: bool = True
     """Keep the pretrained means and variances: with a few hundred images those of small batches are noisy."""
+    blend_with_start: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the starting weights in the final ones (Wortsman et al., CVPR 2022): 0.5 goes halfway back."""
 
 
 class ProbeSettings(BaseModel):
