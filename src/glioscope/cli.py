@@ -384,9 +384,9 @@ def main() -> NoReturn:
         _error(str(error))
         code = 2
     except OSError as error:
-        if error.errno not in _SAYABLE:
+        if error.errno is not None and error.errno not in _SAYABLE:
             raise
-        _error(f"{error.filename or 'output'}: {error.strerror}")
+        _error(f"{error.filename or 'output'}: {error.strerror}" if error.errno is not None else str(error))
         code = 2
     if code == INTERRUPTED:
         err.print()  # a progress bar may have left the cursor in its line

@@ -177,6 +177,9 @@ def test_a_disk_that_is_really_full(twelve, tmp_path):
     try:
         refused(run("train", twelve, "--out", disk / "RUN", *ONE), str(disk), "No space left on device")
         assert sorted(p.name for p in (disk / "RUN").rglob("*") if p.is_file()) == ["run.json", "split.csv"]
+        subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        refused(run("simulate", disk / "cohort", "--patients", 6, "--specimens", 120), str(disk))
+        assert [p.name for p in disk.iterdir()] == ["RUN"]
     finally:
         subprocess.run(["umount", disk], check=True)
 

@@ -92,6 +92,11 @@ def test_an_error_without_a_file_name_gets_that_of_the_target(tmp_path):
     assert caught.value.filename == str(tmp_path / "x.csv")
 
 
+def test_an_error_that_is_a_sentence_stays_it(tmp_path):
+    with pytest.raises(OSError, match=r"^the picture could not be written$"), atomic_file(tmp_path / "x.csv"):
+        raise OSError("the picture could not be written")
+
+
 def test_text_is_utf8_and_hashed_as_sha256sum_does(tmp_path):
     write_text(tmp_path / "x.txt", "Gliom ≥ 10 %\n")
     assert (tmp_path / "x.txt").read_bytes() == b"Gliom \xe2\x89\xa5 10 %\n"

@@ -67,7 +67,7 @@ def _swap(temporary: Path, target: Path) -> None:
 
 def _name(error: BaseException, target: Path) -> None:
     """A full disk does not say which file it hit; the one that was being written is it."""
-    if isinstance(error, OSError) and error.filename is None:
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
         error.filename = str(target)
 
 
