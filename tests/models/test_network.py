@@ -55,3 +55,12 @@ def test_head_is_xavier_normal_with_dropout():
 def test_backbone_without_a_spatial_map_is_refused():
     with pytest.raises(Exception, match=r"spatial map|64"):
         create_backbone("vit_tiny_patch16_224", "none")
+
+
+def test_blending_halfway_is_the_mean_of_the_weights():
+    from glioscope.models import blend
+
+    start, end = network(Modality.FL), network(Modality.FL)
+    expected = (start.head.weight + end.head.weight).detach() / 2
+    assert torch.allclose(blend(end, start, 0.5).head.weight, expected)
+    assert torch.equal(blend(end, start, 0.0).head.weight, end.head.weight)

@@ -7,7 +7,7 @@ predictions table (contract 3). Next: `runtime` answers with the suite, `stats` 
 from ._augment import FL_AUGMENT, WL_AUGMENT, AugmentSettings, Draws, augment, draw
 from ._export import export_bundle, library_versions, probe_images, write_suite
 from ._finetune import ImageSet, finetune, predict_logits, warmup_cosine
-from ._fit import FittedModel, FoldData, fit_model, lock_threshold, ordinal_targets
+from ._fit import FittedModel, FoldData, blend, fit_model, lock_threshold, ordinal_targets
 from ._images import PreparedImages, prepare_images, resolve_white
 from ._loss import class_weights, weighted_bce
 from ._network import ExportedNet, SpecimenNet, late_average
@@ -34,6 +34,7 @@ __all__ = [
     "StudyResult",
     "TrainSettings",
     "augment",
+    "blend",
     "class_weights",
     "create_backbone",
     "draw",
