@@ -9,7 +9,8 @@ import warnings
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from common import WORK, finish, parser
+from cohorts import simulated
+from common import finish, parser
 from glioscope.cohort import labels, load_manifest, sources, split_patients
 from glioscope.core import BUILT_IN_TASKS, Autocontrast, Canvas, Denoise, FLPlan, Modality, Normalisation
 from glioscope.models import (
@@ -21,7 +22,6 @@ from glioscope.models import (
     prepare_images,
     resolve_white,
 )
-from glioscope.sim import simulate
 from glioscope.stats import auc
 
 TASKS = ("tumor", "grade", "ki67")
@@ -56,10 +56,7 @@ def main() -> None:
     arguments.add_argument("--size", type=int, default=128)
     options = arguments.parse_args()
     warnings.simplefilter("ignore")
-    folder = WORK / "sim-1000"
-    if not (folder / "manifest.csv").is_file():
-        simulate(folder, seed=1000)
-    cohort = load_manifest(folder / "manifest.csv")
+    cohort = load_manifest(simulated(1000) / "manifest.csv")
     tasks = [BUILT_IN_TASKS[t] for t in TASKS]
     roles = split_patients(cohort, tasks, seed=1000).roles()
     items, patients = sources(cohort), cohort.table["patient_id"].to_numpy(object)

@@ -9,11 +9,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from common import ROOT, WORK
+from cohorts import simulated
+from common import ROOT
 from glioscope.cohort import labels, load_manifest, sources
 from glioscope.core import BUILT_IN_TASKS
 from glioscope.imaging import estimate_offset, read_fl, read_wl
-from glioscope.sim import simulate
 
 COLUMNS = 4
 
@@ -22,10 +22,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "classes.png")
     options = arguments.parse_args()
-    folder = WORK / "sim-0"
-    if not (folder / "manifest.csv").is_file():
-        simulate(folder, seed=0)
-    cohort = load_manifest(folder / "manifest.csv")
+    cohort = load_manifest(simulated(0) / "manifest.csv")
     items = {s.specimen_id: s for s in sources(cohort)}
     tumor, grade = (labels(cohort, BUILT_IN_TASKS[t]) for t in ("tumor", "grade"))
     classes = {"non-tumour": tumor.index[tumor == 0], "DLGG": grade.index[grade == 0], "GBM": grade.index[grade == 1]}

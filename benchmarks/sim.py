@@ -15,12 +15,13 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from cohorts import simulated
 from common import WORK, finish, parser
 from glioscope.cohort import load_manifest, read_predictions, sources, split_patients
 from glioscope.core import BUILT_IN_TASKS, Canvas, FLPlan, Modality, WLPlan
 from glioscope.imaging import read_fl
 from glioscope.models import FinetuneSettings, TrainSettings, train_study
-from glioscope.sim import HAND_MADE_FEATURES, hand_made_features, simulate
+from glioscope.sim import HAND_MADE_FEATURES, hand_made_features
 from glioscope.stats import auc
 
 TASKS = ("tumor", "grade", "ki67")
@@ -45,9 +46,7 @@ def baselines(cohort, predictions, task):
 
 
 def one_seed(seed: int, size: int, epochs: int) -> dict:
-    folder = WORK / f"sim-{seed}"
-    if not (folder / "manifest.csv").is_file():
-        simulate(folder, seed=seed)
+    folder = simulated(seed)
     cohort = load_manifest(folder / "manifest.csv")
     tasks = [BUILT_IN_TASKS[name] for name in TASKS]
     canvas = Canvas(size_px=size)
@@ -58,7 +57,7 @@ def one_seed(seed: int, size: int, epochs: int) -> dict:
         finetune=FinetuneSettings(epochs=epochs),
     )
     split = split_patients(cohort, tasks, seed=seed)
-    run = WORK / f"sim-{seed}-run-{size}-{epochs}"
+    run = WORK / f"{folder.name}-run-{size}-{epochs}"
     train_study(cohort, tasks, [Modality.FL, Modality.WL], split, settings, run, resume=True, progress=False)
     predictions = read_predictions(run / "predictions.csv")
     oracle = pd.read_csv(folder / "oracle.csv").set_index("specimen_id")

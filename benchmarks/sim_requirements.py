@@ -20,9 +20,10 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from cohorts import simulated
 from common import WORK, finish, parser
 from glioscope.core import write_text
-from glioscope.sim import FROZEN_SETTINGS_SHA256, SimSettings, hand_made_features, simulate
+from glioscope.sim import FROZEN_SETTINGS_SHA256, SimSettings, hand_made_features
 
 SIZE, EPOCHS = 128, 5
 WANTED = {
@@ -41,9 +42,7 @@ class Drawn:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.folder = WORK / f"sim-{SimSettings().sha256[:8]}-{seed}"
-        if not (self.folder / "manifest.csv").is_file():
-            simulate(self.folder, seed=seed)
+        self.folder = simulated(seed)
         self.manifest = pd.read_csv(self.folder / "manifest.csv")
         self.oracle = pd.read_csv(self.folder / "oracle.csv")
         table = self.manifest

@@ -27,7 +27,7 @@ class FinetuneSettings(BaseModel):
     start: Literal["xavier", "probe"] = "xavier"
     """The head at the start: the paper's Xavier normal, or the logistic regression on frozen features (gentler on
     pretrained features where images are few: Kumar et al., ICLR 2022)."""
-    freeze_batch_norm: bool = True
+    freeze_batch_norm: bool = False
     """Keep the pretrained means and variances: with a few hundred images those of small batches are noisy."""
     blend_with_start: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the starting weights in the final ones (Wortsman et al., CVPR 2022): 0.5 goes halfway back."""
