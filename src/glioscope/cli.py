@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glioscope import RESEARCH_USE, __version__
-from glioscope.core import BUILT_IN_TASKS, Diagnosis, InputError, ManifestError, Modality
+from glioscope.core import BUILT_IN_TASKS, Decision, Diagnosis, InputError, ManifestError, Modality, TaskDiagnosis
 
 if TYPE_CHECKING:
     from glioscope.cohort import Cohort, Split
@@ -143,7 +143,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
     """Train on patient-level splits; write a locked suite, predictions and metrics."""
-    from glioscope.cohort import load_manifest, resolve_tasks
+    from glioscope.cohort import load_manifest, present_levels, resolve_tasks
 
     try:
         from glioscope.models import train_study
@@ -159,6 +159,11 @@ def train(
         epochs,
     )
     cohort = load_manifest(manifest)
+    for number, asked in enumerate(tasks):
+        tasks[number] = present_levels(cohort, asked)
+        absent = [level for level in asked.levels if level not in tasks[number].levels]
+        if absent:
+            _say("task", "yellow", f"{asked.name}: no specimen of level {', '.join(absent)}; trained on the others")
     split = _split(cohort, tasks, split_file, folds, leave_one_patient_out, test_fraction, seed)
     for note in split.notes:
         _say("split", "yellow", note)
@@ -197,8 +202,8 @@ def diagnose(
     specimens = [[_single_source(fl, wl, full_frame, mm_per_px)]] if manifest is None else _manifest_sources(manifest)
     cascade = Cascade.load(suite)
     failed = 0
-    table = Table(title=None, show_edge=False)
-    for column in ("specimen", *cascade.bundles, "ms"):
+    table = Table(show_edge=False)
+    for column in ("specimen", *(bundle.info.name for bundle in cascade.bundles.values()), "ms"):
         table.add_column(column)
     for answer in cascade.diagnose_many(specimens):
         failed += answer.error is not None
@@ -250,11 +255,18 @@ def _diagnosis_row(answer: Diagnosis, tasks: list[str]) -> list[str | Text]:
     if answer.error is not None:
         return [answer.specimen_id, Text(answer.error, "red"), *[""] * len(tasks)]
     by_task = {t.task: t for t in answer.tasks}
-    cells = []
-    for task in tasks:
-        t = by_task[task]
-        cells.append(t.answer if t.y_score is None else f"{t.answer} ({t.y_score:.2f}, {t.bundle})")
+    cells = [_answer_cell(by_task[task]) for task in tasks]
     return [answer.specimen_id, *cells, f"{answer.timings_ms['total']:.0f}"]
+
+
+def _answer_cell(answer: TaskDiagnosis) -> str:
+    """The answer with its score, and the locked threshold that it is above or below."""
+    if answer.y_score is None:
+        return answer.answer
+    if answer.threshold is None:
+        return f"{answer.answer} {answer.y_score:.2f}"
+    sign = ">=" if answer.decision is Decision.POSITIVE else "<"
+    return f"{answer.answer} {answer.y_score:.2f} {sign} {answer.threshold:.2f}"
 
 
 def _settings(path: Path | None, given: dict[str, Any], size: int | None, epochs: int | None) -> "TrainSettings":

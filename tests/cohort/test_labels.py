@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from glioscope.cohort import grade_class, labels, load_manifest, resolve_tasks, specimen_patients, summarise
+from glioscope.cohort import (
+    grade_class,
+    labels,
+    load_manifest,
+    present_levels,
+    resolve_tasks,
+    specimen_patients,
+    summarise,
+)
 from glioscope.core import BUILT_IN_TASKS, InputError, ManifestError, Task
 
 from .tables import cohort_of
@@ -127,3 +135,16 @@ def test_published_counts_of_real_images(shared, tmp_path):
     cohort = load_manifest(shared / "data" / "tcell" / "manifest.csv")
     task = summarise(cohort, resolve_tasks(["activity"], toml)).tasks[0]
     assert [c.specimens for c in task.classes] == [550, 302]
+
+
+def test_ordinal_task_is_narrowed_to_the_levels_that_exist():
+    rows = [
+        {"patient_id": f"p{i}", "specimen_id": f"s{i}", "pathology": "tumor", "who_grade": grade}
+        for i, grade in enumerate(["2", "3", "4", "2"])
+    ]
+    narrowed = present_levels(cohort_of(rows), BUILT_IN_TASKS["grade4"])
+    assert narrowed.levels == ("2", "3", "4")
+    assert list(labels(cohort_of(rows), narrowed)) == [0, 1, 2, 0]
+    assert present_levels(cohort_of(rows), BUILT_IN_TASKS["tumor"]) is BUILT_IN_TASKS["tumor"]
+    with pytest.raises(InputError, match="two are needed"):
+        present_levels(cohort_of(rows[:1]), BUILT_IN_TASKS["grade4"])

@@ -83,6 +83,7 @@ def test_resuming_after_a_kill_gives_the_same_weights(tmp_path, how):
     resumed = torch.load(tmp_path / "cut" / "weights.pt", weights_only=True)
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
     log = (tmp_path / "cut" / "logs" / "metrics.csv").read_text()
+    assert "train_loss" in (tmp_path / "cut" / "logs" / "metrics-part1.csv").read_text()
     assert "train_loss" in log
     assert "tune_auc" in log
 

@@ -5,7 +5,7 @@ typed table), one label a specimen or masked, `SpecimenSource`s for `imaging`, `
 two sides. No pixel is kept here. Next room: `models` (training) and `runtime` (diagnosing a manifest).
 """
 
-from ._labels import eligible, grade_class, labels, specimen_patients
+from ._labels import eligible, grade_class, labels, present_levels, specimen_patients
 from ._manifest import Cohort, load_manifest, parse_roi, sources
 from ._predictions import PREDICTION_COLUMNS, read_predictions, write_predictions
 from ._split import Split, group_folds, leave_one_patient_out, split_patients
@@ -28,6 +28,7 @@ __all__ = [
     "load_manifest",
     "load_tasks",
     "parse_roi",
+    "present_levels",
     "read_predictions",
     "read_split",
     "resolve_tasks",

@@ -86,6 +86,27 @@ def labels(cohort: "Cohort", task: Task) -> pd.Series:
     return values.where(eligible(cohort, task), np.nan).rename(task.name)
 
 
+def present_levels(cohort: "Cohort", task: Task) -> Task:
+    """An ordinal task narrowed to the levels that the cohort has; any other task as it is.
+
+    A level without a specimen (WHO grade 1 where only diffuse gliomas were enrolled) cannot be learnt.
+
+    Raises
+    ------
+    InputError : fewer than two levels have a specimen.
+    """
+    if not task.ordinal:
+        return task
+    found = set(labels(cohort, task).dropna().astype(int))
+    levels = tuple(level for index, level in enumerate(task.levels) if index in found)
+    if len(levels) < 2:
+        raise InputError(
+            f"{cohort.path}: task {task.name}: specimens of {len(levels)} of its levels {', '.join(task.levels)}; "
+            "two are needed"
+        )
+    return task.model_copy(update={"levels": levels})
+
+
 def eligible(cohort: "Cohort", task: Task) -> pd.Series:
     """Whether each specimen belongs to the task's subset (bool, index `specimen_id`)."""
     inside = pd.Series(True, index=specimen_patients(cohort).index)

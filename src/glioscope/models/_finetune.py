@@ -203,6 +203,8 @@ def finetune(
     module = _Finetuning(network, train, tune, augments, settings, seed)
     checkpoint = ModelCheckpoint(dirpath=log_dir, filename="epoch", enable_version_counter=False, every_n_epochs=1)
     path = log_dir / "epoch.ckpt"
+    if resume:
+        _set_aside_curve(log_dir / "metrics.csv")
     bar: list[Callback] = [TQDMProgressBar(refresh_rate=5)] if progress else []
     with warnings.catch_warnings():
         warnings.filterwarnings(
@@ -230,6 +232,13 @@ def finetune(
                 raise KeyboardInterrupt from error
             raise
     return network.cpu().eval()
+
+
+def _set_aside_curve(curve: Path) -> None:
+    """Lightning's logger deletes the curve of the interrupted part when it starts again: keep it under a number."""
+    if curve.is_file():
+        part = 1 + sum(1 for _ in curve.parent.glob("metrics-part*.csv"))
+        curve.replace(curve.with_name(f"metrics-part{part}.csv"))
 
 
 def _precision(wanted: str) -> str:

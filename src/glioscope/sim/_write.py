@@ -194,8 +194,9 @@ def write_fl(path: Path, image: npt.NDArray[np.uint16]) -> None:
 
 def write_wl(path: Path, image: npt.NDArray[np.uint8], *, level: int = 0) -> None:
     """Write an 8-bit RGB PNG; level 0 stores the pixels, so that the size says nothing of what they show."""
-    if not cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, level]):
-        raise OSError(f"{path}: could not be written")
+    pixels = np.ascontiguousarray(image[..., ::-1])
+    # Encoded here and written by Python, whose errors say why (a full disk, a read-only folder).
+    path.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, level])[1].tobytes())
 
 
 def _check(target: Path, size: tuple[int, int], seed: int, trays: int, framing: str, n_jobs: int) -> None:
