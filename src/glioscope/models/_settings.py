@@ -13,21 +13,25 @@ Strategy = Literal["probe", "finetune"]
 
 
 class FinetuneSettings(BaseModel):
-    """Fine-tuning everything with Adam (paper: 1e-3, weight decay 1e-4, warm-up, cosine; the rest is ours)."""
+    """Fine-tuning everything with Adam, weight decay 1e-4, linear warm-up and cosine annealing, as in the paper.
+
+    The paper starts from a Xavier head at 1e-3. Ours starts from the probe's at 3e-4 and keeps the pretrained batch
+    norm: as good on tuning patients, and its logits survive float32 (decision 0005). The rest is not in the paper.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: Annotated[int, Field(ge=1)] = 6
     batch_size: Annotated[int, Field(ge=2)] = 32
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of all iterations with linear warm-up."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    start: Literal["xavier", "probe"] = "xavier"
+    start: Literal["xavier", "probe"] = "probe"
     """The head at the start: the paper's Xavier normal, or the logistic regression on frozen features (gentler on
     pretrained features where images are few: Kumar et al., ICLR 2022)."""
-    freeze_batch_norm: bool = False
+    freeze_batch_norm: bool = True
     """Keep the pretrained means and variances: with a few hundred images those of small batches are noisy."""
     blend_with_start: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the starting weights in the final ones (Wortsman et al., CVPR 2022): 0.5 goes halfway back."""
