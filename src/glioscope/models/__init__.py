@@ -5,7 +5,7 @@ predictions table (contract 3). Next: `runtime` answers with the suite, `stats` 
 """
 
 from ._augment import FL_AUGMENT, WL_AUGMENT, AugmentSettings, Draws, augment, draw
-from ._export import export_bundle, library_versions, probe_images, write_suite
+from ._export import export_bundle, library_versions, onnx_difference, probe_images, write_suite
 from ._finetune import ImageSet, finetune, predict_logits, warmup_cosine
 from ._fit import FittedModel, FoldData, blend, fit_model, lock_threshold, ordinal_targets
 from ._images import PreparedImages, prepare_images, resolve_white
@@ -47,6 +47,7 @@ __all__ = [
     "lite0_state_dict",
     "load_network",
     "lock_threshold",
+    "onnx_difference",
     "ordinal_targets",
     "predict_logits",
     "prepare_images",
