@@ -1,7 +1,7 @@
 """bench-recipe: how to fine-tune by default. Tuning patients of the simulator's tuning cohort (seed 1000) only.
 
-For every recipe and (modality, task): AUC on tuning patients, and the largest difference of logits between ONNX Runtime and
-torch on 16 training images, which an export allows to be 1e-4.
+For every recipe and (modality, task): AUC on tuning patients, and the largest difference of logits between ONNX
+Runtime and torch on 16 training images, which an export allows to be 1e-4.
 """
 
 import logging
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from cohorts import simulated
 from common import finish, parser
 from glioscope.cohort import labels, load_manifest, sources, split_patients
