@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS ?= train,dev
 
-.PHONY: help install system demo reproduce test lint bench-% clean
+.PHONY: help install system demo reproduce test lint pictures clean
 
 help:
 	@echo "make demo       simulate a cohort, train, evaluate, diagnose; prints paper / this run / ceiling"
 	@echo "make test       ruff, mypy, import-linter and all tests"
 	@echo "make reproduce  the same as demo with full fine-tuning (about two hours on 2 cores)"
-	@echo "make bench-NAME tcell sim train diagnose brain16: prints one JSON object as its last line"
+	@echo "make bench-NAME tcell, sim, sim_requirements, train, diagnose, normalisation, recipe, brain16;"; \
+	echo "                one JSON object as the last line; ARGS=--record writes docs/results.md"
 	@echo "make system     install the Debian packages that the full test run uses"
 
 install: $(STAMP)
@@ -44,8 +45,11 @@ demo: $(STAMP)
 reproduce: $(STAMP)
 	$(BIN)/python benchmarks/demo.py --out reproduce --full
 
+pictures: $(STAMP)
+	$(BIN)/python benchmarks/pictures.py
+
 bench-%: $(STAMP)
-	$(BIN)/python benchmarks/$*.py
+	$(BIN)/python benchmarks/$*.py $(ARGS)
 
 clean:
 	rm -rf demo reproduce build dist .pytest_cache .mypy_cache .ruff_cache
