@@ -5,10 +5,13 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from glioscope.core import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "benchmarks" / "work"
@@ -42,8 +45,17 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, no GPU used"
 
 
+def commit() -> str:
+    """The commit that is measured, with a mark where the tree differs from it."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=10"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return f"commit {found.stdout.strip()}" if found.returncode == 0 else "no commit known"
+
+
 def finish(name: str, result: dict[str, Any], *, record: bool) -> None:
     """Print the result as the last line and, if asked, write its section of docs/results.md."""
+    result = {**result, "code": commit()}
     if record:
         _write_section(name, result)
     print(json.dumps(result), flush=True)
@@ -57,7 +69,7 @@ def log_line(heading: str, line: str) -> None:
         text = text.rstrip("\n") + f"\n\n{marker}\n"
     head, _, tail = text.partition(marker)
     body, separator, rest = tail.partition("\n## ")
-    RESULTS.write_text(f"{head}{marker}{body.rstrip()}\n- {line}\n{separator}{rest}", encoding="utf-8")
+    write_text(RESULTS, f"{head}{marker}{body.rstrip()}\n- {line}\n{separator}{rest}")
 
 
 def now() -> str:
@@ -74,5 +86,4 @@ def _write_section(name: str, result: dict[str, Any]) -> None:
         text = head + body + rest.partition(end)[2]
     else:
         text = text.rstrip("\n") + "\n\n" + body + "\n"
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(text, encoding="utf-8")
+    write_text(RESULTS, text)

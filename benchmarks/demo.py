@@ -48,19 +48,16 @@ def train_all(cohort: Path, out: Path, *, full: bool, size: int) -> list[Path]:
     strategy = "finetune" if full else "probe"
     run = out / strategy
     fixed = ["--size", str(size), "--seed", "0"]
-    if not (run / "metrics.json").is_file():
-        glioscope("train", manifest, "--out", run, "--strategy", strategy, *tasks, *both, *fixed, "--resume")
+    glioscope("train", manifest, "--out", run, "--strategy", strategy, *tasks, *both, *fixed, "--resume")
     split = ["--split", run / "split.csv"]
     fusion = out / f"{strategy}-fusion"
-    if not (fusion / "metrics.json").is_file():
-        words = ["--task", "tumor", "--modality", "fusion", *fixed, *split, "--resume"]
-        glioscope("train", manifest, "--out", fusion, "--strategy", strategy, *words)
+    words = ["--task", "tumor", "--modality", "fusion", *fixed, *split, "--resume"]
+    glioscope("train", manifest, "--out", fusion, "--strategy", strategy, *words)
     runs = [run, fusion]
     if not full:
         tuned = out / "finetune-tumor-fl"
-        if not (tuned / "metrics.json").is_file():
-            words = ["--task", "tumor", "--modality", "fl", "--epochs", "4", *fixed, *split, "--resume"]
-            glioscope("train", manifest, "--out", tuned, "--strategy", "finetune", *words)
+        words = ["--task", "tumor", "--modality", "fl", "--epochs", "4", *fixed, *split, "--resume"]
+        glioscope("train", manifest, "--out", tuned, "--strategy", "finetune", *words)
         runs.append(tuned)
     return runs
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import WORK, finish, log_line, machine, now, parser, shared_data
+from common import WORK, commit, finish, log_line, now, parser, shared_data
 from glioscope.cohort import labels, load_manifest, sources
 from glioscope.core import Autocontrast, Canvas, Denoise, FLPlan, Modality, Normalisation, Task
 from glioscope.models import (
@@ -138,7 +138,9 @@ def choose(table: np.ndarray, outer: int | None) -> tuple[int, int]:
 
 def finetune(data: Donors, test: str, train: tuple[str, ...], point: tuple[Normalisation, Canvas], c: float):
     """Scores (N,) of the test donor by fine-tuning from the probe; a finished run is read back."""
-    path = data.work / f"finetune-{test}.npy"
+    described = json.dumps([plan(*point).model_dump(), FINETUNE.model_dump(), AUGMENT.model_dump(), c, test, train])
+    key = hashlib.sha256(described.encode()).hexdigest()[:12]
+    path = data.work / f"finetune-{key}.npy"
     if path.is_file():
         return np.load(path)
     roles = np.where(data.donors == test, "test", np.where(np.isin(data.donors, train), "train", "unused"))
@@ -146,7 +148,7 @@ def finetune(data: Donors, test: str, train: tuple[str, ...], point: tuple[Norma
     settings = TrainSettings(
         strategy="finetune", finetune=FINETUNE, fl_augment=AUGMENT, probe=ProbeSettings(inverse_l2=(c,))
     )
-    log_dir = data.work / f"finetune-{test}"
+    log_dir = data.work / f"finetune-{key}"
     fitted = fit_model(TASK, Modality.FL, fold, settings, data.frozen, log_dir=log_dir, resume=True, progress=False)
     by_specimen = fitted.logits.set_index("specimen_id")["logit_0"]
     scores = by_specimen.reindex(data.specimens).to_numpy(float)
@@ -195,15 +197,12 @@ def main() -> None:
         scores["probe"][test] = data.probe(data.features(number), train, INVERSE_L2[c])
         scores["finetune"][test] = finetune(data, test, train, GRID[number], INVERSE_L2[c])
         shown = {s: round(data.auc_of(scores[s][test], test), 4) for s in scores}
+        log_line(LOG, f"{now()}, {commit()}, test donor {test}: AUC {json.dumps(shown)}")
         print(f"{test}: {shown}", flush=True)
     per_donor = {
         strategy: {d: round(data.auc_of(of[d], d), 4) for d in (*OUTER, ASIDE)} for strategy, of in scores.items()
     }
     means = {s: round(float(np.mean([per_donor[s][d] for d in OUTER])), 4) for s in per_donor}
-    log_line(
-        LOG,
-        f"{now()}, {machine()}: probe {json.dumps(per_donor['probe'])}; finetune {json.dumps(per_donor['finetune'])}",
-    )
     difference = {s: against_peer(data, scores[s], "inception-v3-finetuned") for s in scores}
     finish(
         "bench-tcell",

@@ -75,7 +75,7 @@ def our_epoch(train, tune):
     network = SpecimenNet(Modality.FL, [create_backbone("tf_efficientnet_lite0", "none")[0]])
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        settings = FinetuneSettings(epochs=1, batch_size=BATCH)
+        settings = FinetuneSettings(epochs=1, batch_size=BATCH, freeze_batch_norm=False)  # as the plain loop
         finetune(
             network,
             train,

@@ -70,10 +70,12 @@ class ImageSet:
         epoch: int,
         device: torch.device | str = "cpu",
     ) -> list[torch.Tensor]:
-        """Inputs of these rows, augmented by what (seed, epoch, row) draws. Both inputs of a pair draw alike."""
+        """Inputs of these rows, augmented by what (seed, epoch, row) draws."""
         indices = rows.cpu().numpy().astype(np.int64)
         return [
-            self.normalised(k, augment(v[rows].to(device), draw(settings[k], seed=seed, epoch=epoch, indices=indices)))
+            self.normalised(
+                k, augment(v[rows.cpu()].to(device), draw(settings[k], seed=seed, epoch=epoch, indices=indices))
+            )
             for k, v in self.images.items()
         ]
 
@@ -226,7 +228,7 @@ def finetune(
             deterministic="warn",
         )
         try:
-            trainer.fit(module, ckpt_path=str(path) if resume and path.is_file() else None)
+            trainer.fit(module, ckpt_path=str(path) if resume and path.is_file() else None, weights_only=True)
         except SystemExit as error:  # what Lightning makes of Ctrl-C, with code 1
             if trainer.interrupted:
                 raise KeyboardInterrupt from error
