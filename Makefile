@@ -10,14 +10,14 @@ EXTRAS ?= train,dev
 help:
 	@echo "make demo       simulate a cohort, train, evaluate, diagnose; prints paper / this run / ceiling"
 	@echo "make test       ruff, mypy, import-linter and all tests"
-	@echo "make reproduce  the same as demo with full fine-tuning (about two hours on 2 cores)"
+	@echo "make reproduce  the same as demo with full fine-tuning"
 	@echo "make bench-NAME tcell, sim, sim_requirements, train, diagnose, normalisation, recipe, brain16;"; \
 	echo "                one JSON object as the last line; ARGS=--record writes docs/results.md"
 	@echo "make system     install the Debian packages that the full test run uses"
 
 install: $(STAMP)
 
-# torch and torchvision first and by version: a bare `pip install torch` may take gigabytes of GPU libraries.
+# torch and torchvision first, at the versions of constraints.txt: Linux wheels bring GPU libraries (about 5 GB on disk).
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision

@@ -16,7 +16,8 @@ class FinetuneSettings(BaseModel):
     """Fine-tuning everything with Adam, weight decay 1e-4, linear warm-up and cosine annealing, as in the paper.
 
     The paper starts from a Xavier head at 1e-3. Ours starts from the probe's at 3e-4 and keeps the pretrained batch
-    norm: as good on tuning patients, and its logits survive float32 (decision 0005). The rest is not in the paper.
+    norm: not to be told apart on tuning patients, and its logits survive float32 (decision 0005). The rest is not in
+    the paper.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
