@@ -4,8 +4,8 @@ The renderer sees nothing of the class but the columns of `CARRIED`, so class ->
 and by the data-processing inequality no observer of a single specimen's images (not told the patient's other
 specimens) has a better expected AUC than the posterior given the carried columns. That posterior is estimated, not
 exact: a logistic regression on polynomials of the carried columns, fitted to a large reference population of other
-simulated patients. So the ceiling is a bound up to the error of that fit, which `benchmarks/sim_requirements.py`
-checks against gradient boosting.
+simulated patients. So the ceiling is a bound up to the error of that fit, which
+`tests/sim/test_oracle.py` checks against gradient boosting.
 """
 
 from functools import lru_cache
