@@ -8,13 +8,24 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs glioscope[train]")
 
-from glioscope.cohort import labels, load_manifest, read_predictions, read_split, resolve_tasks, sources  # noqa: E402
-from glioscope.core import Decision  # noqa: E402
+from glioscope.cohort import (  # noqa: E402
+    labels,
+    load_manifest,
+    read_predictions,
+    read_split,
+    resolve_tasks,
+    sources,
+    split_patients,
+)
+from glioscope.core import Canvas, Decision, FLPlan, InputError, Modality, WLPlan  # noqa: E402
+from glioscope.models import ProbeSettings, TrainSettings, create_backbone, train_study  # noqa: E402
+from glioscope.models._resume import read_finished, write_finished  # noqa: E402
 from glioscope.runtime import Cascade  # noqa: E402
 
 from ..commands import run  # noqa: E402
 from ..conftest import TASKS  # noqa: E402
 from ..suites import copy_suite  # noqa: E402
+from .test_export import info as bundle_info  # noqa: E402
 
 MODELS = {"fl-probe", "wl-probe", "fusion-probe"}
 ONE = ("--strategy", "probe", "--size", 64, "--task", "tumor", "--modality", "fl")
@@ -139,3 +150,58 @@ def test_the_same_seed_and_the_same_split_file_give_the_same_bytes(tiny_cohort, 
         read_predictions(tiny_run / "predictions.csv").query("split == 'test'")["patient_id"]
     )
     assert len(first) > 0
+
+
+def training(tiny_cohort, **changes):
+    """Arguments of `train_study` for one quick probe of the tiny cohort."""
+    cohort = load_manifest(tiny_cohort)
+    tasks = list(resolve_tasks(["tumor"]).values())
+    canvas = Canvas(size_px=64)
+    settings = {
+        "strategy": "probe",
+        "probe": ProbeSettings(inverse_l2=(0.01,)),
+        "fl_plan": FLPlan(canvas=canvas),
+        "wl_plan": WLPlan(canvas=canvas),
+    }
+    split = split_patients(cohort, tasks, seed=0)
+    return [cohort, tasks, [Modality.FL], split, TrainSettings(**{**settings, **changes})]
+
+
+@pytest.mark.parametrize("changed", ["suite/tumor-fl/model_card.md", "parts/tumor-fl.csv"])
+def test_a_model_changed_after_it_was_finished_is_trained_again(tiny_cohort, tmp_path, changed):
+    given, said = training(tiny_cohort), []
+    first = train_study(*given, tmp_path, report=said.append, progress=False)
+    path = tmp_path / changed
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n")
+    again = train_study(*given, tmp_path, resume=True, report=said.append, progress=False)
+    assert [line for line in said if line.endswith("trained again")] != []
+    pd.testing.assert_frame_equal(first.predictions, again.predictions)
+    said.clear()
+    train_study(*given, tmp_path, resume=True, report=said.append, progress=False)
+    assert "fold 0 tumor-fl: done before" in said
+
+
+def test_a_patient_named_na_survives_a_resume(tmp_path):
+    bundle, part = tmp_path / "bundle", tmp_path / "part.csv"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text(bundle_info().model_dump_json())
+    (bundle / "SHA256SUMS").write_text("")
+    table = pd.DataFrame({"patient_id": ["NA", "007"], "specimen_id": ["1", "null"], "task": "tumor", "model": "fl"})
+    table = table.assign(split="test", fold=0, y_true=pd.array([1, None], dtype="Int64"), y_score=[0.1 + 0.2, 0.5])
+    write_finished(part, bundle, table.assign(decision=["positive", ""]))
+    _, back = read_finished(part, bundle)
+    assert back["patient_id"].tolist() == ["NA", "007"]
+    assert back["specimen_id"].tolist() == ["1", "null"]
+    assert back["y_true"].isna().tolist() == [False, True]
+    assert back["y_score"].tolist() == [0.1 + 0.2, 0.5]
+
+
+def test_another_weights_file_of_the_same_name_is_not_the_same_run(tiny_cohort, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(create_backbone("tf_efficientnet_lite0", "none")[0].state_dict(), weights)
+    given = training(tiny_cohort, weights=str(weights))
+    train_study(*given, tmp_path / "RUN", report=str, progress=False)
+    torch.save(create_backbone("tf_efficientnet_lite0", "none")[0].state_dict(), weights)
+    with pytest.raises(InputError, match="other weights_sha256"):
+        train_study(*given, tmp_path / "RUN", resume=True, report=str, progress=False)

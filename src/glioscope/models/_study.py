@@ -19,7 +19,6 @@ from glioscope.core import (
     Modality,
     Provenance,
     Task,
-    atomic_file,
     write_text,
 )
 from glioscope.stats import evaluate_predictions
@@ -30,6 +29,7 @@ from ._fit import FittedModel, FoldData, fit_model, ordinal_targets
 from ._images import PreparedImages, prepare_images, resolve_white
 from ._network import SpecimenNet
 from ._probe import FrozenFeatures
+from ._resume import claim, read_finished, write_finished
 from ._settings import TrainSettings
 
 Report = Callable[[str], None]
@@ -73,7 +73,7 @@ def train_study(
     # Whatever can be refused is refused before anything is written.
     run = _Run(cohort, settings, out, resume, report, progress)
     run.check_classes(split, tasks, modalities)
-    _claim(out, cohort, tasks, modalities, split, settings, resume=resume)
+    claim(out, cohort, tasks, modalities, split, settings, resume=resume)
     write_split(split, out / "split.csv")
     folds = split.folds
     suites, tables = {}, []
@@ -86,39 +86,6 @@ def train_study(
     metrics = {"data_kind": cohort.data_kind, **evaluate_predictions(predictions)}
     write_text(out / "metrics.json", json.dumps(metrics, indent=1))
     return StudyResult(out, suites, predictions, metrics)
-
-
-def _claim(
-    out: Path,
-    cohort: Cohort,
-    tasks: Sequence[Task],
-    modalities: Sequence[Modality],
-    split: Split,
-    settings: TrainSettings,
-    *,
-    resume: bool,
-) -> None:
-    """Write `run.json` that says what this folder is for; refuse a folder that is for something else."""
-    wanted = {
-        "manifest_sha256": cohort.sha256,
-        "tasks": [t.model_dump(mode="json") for t in tasks],
-        "modalities": [m.value for m in modalities],
-        "split": json.loads(split.table.to_json(orient="records")),
-        "settings": settings.model_dump(mode="json"),
-    }
-    path = out / "run.json"
-    if path.is_file():
-        if not resume:
-            raise InputError(f"{out}: holds a training run already; continue it with --resume or choose another --out")
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: not JSON: {error}; choose another --out") from error
-        differing = [key for key in wanted if not isinstance(found, dict) or found.get(key) != wanted[key]]
-        if differing:
-            raise InputError(f"{out}: was started with other {', '.join(differing)}; --resume needs the same")
-        return
-    write_text(path, json.dumps(wanted, indent=1))
 
 
 @dataclass
@@ -215,11 +182,13 @@ class _Run:
     ) -> tuple[BundleInfo, pd.DataFrame]:
         name = f"{task.name}-{modality.value}"
         bundle, part = folder / "suite" / name, folder / "parts" / f"{name}.csv"
-        if self.resume and part.is_file() and (bundle / "SHA256SUMS").is_file():
+        done = read_finished(part, bundle) if self.resume else None
+        if isinstance(done, str):
+            self.report(f"fold {fold} {name}: {done}; trained again")
+        elif done is not None:
             self.report(f"fold {fold} {name}: done before")
-            info = BundleInfo.model_validate_json((bundle / "bundle.json").read_text(encoding="utf-8"))
-            parts[modality] = load_network(bundle, info)
-            return info, pd.read_csv(part, dtype={"patient_id": str, "specimen_id": str})
+            parts[modality] = load_network(bundle, done[0], self.settings.finetune.dropout)
+            return done
         fitted = fit_model(
             task,
             modality,
@@ -238,8 +207,7 @@ class _Run:
             bundle, fitted.network, info, model_card(info), data.image_set(modality, train_rows[:PARITY_IMAGES])
         )
         table = _predictions(info, fitted, data, fold)
-        with atomic_file(part) as temporary:
-            table.to_csv(temporary, index=False)
+        write_finished(part, bundle, table)
         tune_auc = "none" if info.metrics.tune_auc is None else f"{info.metrics.tune_auc:.3f}"
         self.report(f"fold {fold} {name}: AUC on tuning patients {tune_auc}")
         return info, table
@@ -323,13 +291,13 @@ def _predictions(info: BundleInfo, fitted: FittedModel, data: FoldData, fold: in
     )
 
 
-def load_network(bundle: Path, info: BundleInfo) -> SpecimenNet:
-    """The torch network of a bundle, from `model.safetensors`, in evaluation mode."""
+def load_network(bundle: Path, info: BundleInfo, dropout: float = 0.5) -> SpecimenNet:
+    """The torch network of a bundle, from `model.safetensors`, in evaluation mode; `dropout` matters to training on."""
     from safetensors.torch import load_file
 
     from ._weights import create_backbone
 
     backbones = [create_backbone(info.backbone, "none")[0] for _ in info.modality.inputs]
-    network = SpecimenNet(info.modality, backbones, info.task.n_outputs)
+    network = SpecimenNet(info.modality, backbones, info.task.n_outputs, dropout)
     network.load_state_dict(load_file(bundle / "model.safetensors"))
     return network.eval()
