@@ -51,9 +51,9 @@ def apply_fl_plan(
     ------
     ImageError : exposure or irradiance missing or not positive where needed; dark or flat frame of another size.
     """
-    counts, offset, hot = _signal(plan, image, dark, flat)
-    if plan.per_exposure:
-        counts = counts * np.float32(_exposure_factor(image, exposure_ms, irradiance_mw_cm2))
+    counts, offset, hot = fl_signal(
+        plan, image, exposure_ms=exposure_ms, irradiance_mw_cm2=irradiance_mw_cm2, dark=dark, flat=flat
+    )
     values = normalise(counts, plan.normalisation, _white(plan, image, offset))
     noise = 0.0
     denoised = False
@@ -82,10 +82,33 @@ def apply_wl_plan(plan: WLPlan, image: RawImage) -> Prepared:
     return Prepared(placed, PlanRecord(saturated_fraction=saturated))
 
 
-def _signal(
+def fl_signal(
+    plan: FLPlan,
+    image: RawImage,
+    *,
+    exposure_ms: float | None = None,
+    irradiance_mw_cm2: float | None = None,
+    dark: Pixels | None = None,
+    flat: Pixels | None = None,
+) -> tuple[NDArray[np.float32], float, int]:
+    """The counts that a plan normalises: it is their scale that `FLPlan.normalisation.white` is on.
+
+    Parameters and errors are those of `apply_fl_plan`.
+
+    Returns
+    -------
+    float32 (H, W) counts above the offset (scaled to 100 ms and 50 mW/cm2 if `plan.per_exposure`), the offset in
+    stored counts, and the number of repaired pixels.
+    """
+    counts, offset, hot = _above_offset(plan, image, dark, flat)
+    if plan.per_exposure:
+        counts = counts * np.float32(_exposure_factor(image, exposure_ms, irradiance_mw_cm2))
+    return counts, offset, hot
+
+
+def _above_offset(
     plan: FLPlan, image: RawImage, dark: Pixels | None, flat: Pixels | None
 ) -> tuple[NDArray[np.float32], float, int]:
-    """Counts above the offset, the offset in stored counts, and the number of repaired pixels."""
     pixels, hot = repair_hot_pixels(image.pixels) if plan.repair_hot_pixels else (image.pixels, 0)
     if dark is None:
         offset = estimate_offset(pixels) if plan.offset == "auto" else float(plan.offset)

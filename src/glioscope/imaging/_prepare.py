@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
 
 from glioscope.core import FLPlan, ImageError, WLPlan
 
-from ._apply import Prepared, apply_fl_plan, apply_wl_plan
+from ._apply import Prepared, apply_fl_plan, apply_wl_plan, fl_signal
 from ._canvas import Box, cut
 from ._find import find_specimens
 from ._images import Pixels, RawImage
@@ -55,27 +58,54 @@ def prepare_specimen(
     ------
     ImageError : an image of the source cannot be used; none or several specimens in a full frame without `roi`.
     """
-    find = source.framing == "full" and source.roi is None
-    fl = read_fl(source.fl_image) if source.fl_image is not None and (fl_plan is not None or find) else None
-    wl = read_wl(source.wl_image) if source.wl_image is not None and (wl_plan is not None or find) else None
-    box = _box(source, fl, wl) if source.framing == "full" else None
+    fl, wl, box = _open(source, want_fl=fl_plan is not None, want_wl=wl_plan is not None)
     return PreparedSpecimen(
         source.specimen_id,
-        _prepare_fl(source, fl_plan, fl, box) if fl is not None and fl_plan is not None else None,
-        apply_wl_plan(wl_plan, _cut(wl, box)) if wl is not None and wl_plan is not None else None,
+        apply_fl_plan(fl_plan, _cut(fl, box), **_conditions(source, fl, box)) if fl and fl_plan else None,
+        apply_wl_plan(wl_plan, _cut(wl, box)) if wl and wl_plan else None,
         box,
     )
 
 
-def _prepare_fl(source: SpecimenSource, plan: FLPlan, image: RawImage, box: Box | None) -> Prepared:
-    return apply_fl_plan(
-        plan,
-        _cut(image, box),
-        exposure_ms=source.fl_exposure_ms,
-        irradiance_mw_cm2=source.irradiance_mw_cm2,
-        dark=_frame(source.fl_dark, image, box),
-        flat=_frame(source.fl_flat, image, box),
-    )
+def specimen_signal(source: SpecimenSource, plan: FLPlan) -> NDArray[np.float32]:
+    """Counts (h, w) of the cut specimen as `plan` normalises them, see `fl_signal`; for `white_of_signals`.
+
+    Raises
+    ------
+    ImageError : as `prepare_specimen`, and where the source has no fluorescence image.
+    """
+    fl, _, box = _open(source, want_fl=True, want_wl=False)
+    if fl is None:
+        raise ImageError(None, f"specimen {source.specimen_id} has no FL image")
+    return fl_signal(plan, _cut(fl, box), **_conditions(source, fl, box))[0]
+
+
+def _open(
+    source: SpecimenSource, *, want_fl: bool, want_wl: bool
+) -> tuple[RawImage | None, RawImage | None, Box | None]:
+    """The FL and WL image as far as wanted or needed to find the specimen, and where it is in a full frame."""
+    find = source.framing == "full" and source.roi is None
+    fl = read_fl(source.fl_image) if source.fl_image is not None and (want_fl or find) else None
+    wl = read_wl(source.wl_image) if source.wl_image is not None and (want_wl or find) else None
+    return fl, wl, _box(source, fl, wl) if source.framing == "full" else None
+
+
+class _Conditions(TypedDict):
+    """What the manifest says of a fluorescence image, as `apply_fl_plan` takes it."""
+
+    exposure_ms: float | None
+    irradiance_mw_cm2: float | None
+    dark: Pixels | None
+    flat: Pixels | None
+
+
+def _conditions(source: SpecimenSource, image: RawImage, box: Box | None) -> _Conditions:
+    return {
+        "exposure_ms": source.fl_exposure_ms,
+        "irradiance_mw_cm2": source.irradiance_mw_cm2,
+        "dark": _frame(source.fl_dark, image, box),
+        "flat": _frame(source.fl_flat, image, box),
+    }
 
 
 def _frame(path: Path | None, image: RawImage, box: Box | None) -> Pixels | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glioscope.core import InputError
 
@@ -61,17 +62,25 @@ def unsigned_counts(pixels: Pixels, bits: int = 16) -> tuple[Pixels, bool]:
 
 
 def infer_white(images: Iterable[RawImage]) -> float:
+    """One white for images that need no dark or flat frame and are not scaled: see `white_of_signals`."""
+    return white_of_signals(image.pixels.astype(np.float32) - estimate_offset(image.pixels) for image in images)
+
+
+def white_of_signals(signals: Iterable[NDArray[np.float32]]) -> float:
     """One white for a cohort, in counts above the offset: what `FLPlan.normalisation.white` should carry.
 
-    For each image the 99.9th percentile of the counts above its own offset (so that hot and saturated pixels do not
-    decide), over the images the 98th percentile, times 1.2 for brighter ones to come, rounded to two digits. Use
-    training images only.
+    For each image the 99.9th percentile of its signal (so that hot and saturated pixels do not decide), over the
+    images the 98th percentile, times 1.2 for brighter ones to come, rounded to two digits. Use training images only.
+
+    Parameters
+    ----------
+    signals : float32 (H, W) each, as the plan computes them (`specimen_signal`).
 
     Raises
     ------
     InputError : no image, or none with light above its offset.
     """
-    tops = [float(np.percentile(image.pixels, WHITE_PERCENTILE)) - estimate_offset(image.pixels) for image in images]
+    tops = [float(np.percentile(signal, WHITE_PERCENTILE)) for signal in signals]
     if not tops:
         raise InputError("the white level of a cohort needs at least one image, got 0")
     white = WHITE_HEADROOM * float(np.percentile(tops, WHITE_COHORT_PERCENTILE))
