@@ -1,6 +1,7 @@
 """A whole training run on the tiny cohort: its predictions, folds, and agreement with the theatre."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,14 @@ from glioscope.cohort import (  # noqa: E402
     split_patients,
 )
 from glioscope.core import Canvas, Decision, FLPlan, InputError, Modality, WLPlan  # noqa: E402
-from glioscope.models import ProbeSettings, TrainSettings, create_backbone, train_study  # noqa: E402
+from glioscope.imaging import prepare_specimen, specimen_signal  # noqa: E402
+from glioscope.models import (  # noqa: E402
+    ProbeSettings,
+    TrainSettings,
+    create_backbone,
+    resolve_white,
+    train_study,
+)
 from glioscope.models._resume import read_finished, write_finished  # noqa: E402
 from glioscope.runtime import Cascade  # noqa: E402
 
@@ -205,3 +213,26 @@ def test_another_weights_file_of_the_same_name_is_not_the_same_run(tiny_cohort, 
     torch.save(create_backbone("tf_efficientnet_lite0", "none")[0].state_dict(), weights)
     with pytest.raises(InputError, match="other weights_sha256"):
         train_study(*given, tmp_path / "RUN", resume=True, report=str, progress=False)
+
+
+def test_what_was_decided_on_each_image_is_kept(tiny_cohort, cohort, tmp_path):
+    seen = []
+    given = training(tiny_cohort)
+    train_study(*given, tmp_path, report=str, progress=False, prepare_progress=lambda *count: seen.append(count))
+    assert seen == [(n, len(cohort.table)) for n in range(1, len(cohort.table) + 1)]
+    kept = pd.read_csv(tmp_path / "preparation.csv", dtype={"specimen_id": str}).set_index("row")
+    assert set(kept["input"]) == {"fl"}
+    assert kept["specimen_id"].tolist() == cohort.table["specimen_id"].tolist()
+    source, row = sources(cohort)[7], int(cohort.table["row"].iloc[7])
+    info = json.loads((tmp_path / "suite" / "tumor-fl" / "bundle.json").read_text())
+    record = prepare_specimen(source, fl_plan=FLPlan(**info["fl_plan"])).fl.record
+    assert kept.loc[row, list(record.as_row())].to_dict() == pytest.approx(record.as_row())
+
+
+def test_the_white_level_fits_counts_scaled_to_the_exposure(tiny_cohort):
+    plan, given = FLPlan(per_exposure=True), sources(load_manifest(tiny_cohort))[:30]
+    short = [replace(s, fl_exposure_ms=s.fl_exposure_ms / 4) for s in given]
+    whites = [resolve_white(plan, some).normalisation.white for some in (given, short)]
+    assert whites[1] == pytest.approx(4 * whites[0], rel=0.03)
+    tops = [np.percentile(specimen_signal(s, plan), 99.9) for s in short]
+    assert np.mean(np.array(tops) > whites[1]) < 0.05

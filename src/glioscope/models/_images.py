@@ -1,15 +1,16 @@
 """Prepared images of a whole cohort in memory: every file is decoded and prepared once, whatever trains on it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from glioscope.core import FLPlan, ImageError, Modality, WLPlan
-from glioscope.imaging import PreparedSpecimen, SpecimenSource, infer_white, prepare_specimen, read_fl
+from glioscope.core import FLPlan, ImageError, Modality, PlanRecord, WLPlan
+from glioscope.imaging import PreparedSpecimen, SpecimenSource, prepare_specimen, specimen_signal, white_of_signals
 
 from ._finetune import ImageSet
 
@@ -19,11 +20,24 @@ WHITE_SAMPLE = 200
 
 @dataclass(frozen=True, slots=True)
 class PreparedImages:
-    """Uint8 (N, C, S, S) per input, N = rows of the cohort; `present` says which rows have that image."""
+    """Uint8 (N, C, S, S) per input, N = rows of the cohort; `present` says which rows have that image.
+
+    `records` holds what the plan measured and decided on each image, None where there is none.
+    """
 
     pixels: dict[str, torch.Tensor]
     present: dict[str, NDArray[np.bool_]]
     plans: dict[str, FLPlan | WLPlan]
+    records: dict[str, tuple[PlanRecord | None, ...]] = field(default_factory=dict)
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """One row an image: `image_set` (row of the cohort from 0), `input`, and the fields of `PlanRecord`."""
+        return [
+            {"image_set": number, "input": name, **record.as_row()}
+            for name, records in self.records.items()
+            for number, record in enumerate(records)
+            if record is not None
+        ]
 
     def usable(self, modality: Modality) -> NDArray[np.bool_]:
         """Rows that have every image that `modality` reads."""
@@ -86,25 +100,27 @@ def _stack(prepared: Sequence[PreparedSpecimen], fl_plan: FLPlan | None, wl_plan
         plans["fl"] = fl_plan
     if wl_plan is not None:
         plans["wl"] = wl_plan
-    pixels, present = {}, {}
+    pixels, present, records = {}, {}, {}
     for name, plan in plans.items():
         size = plan.canvas.size_px
         stack = np.zeros((len(prepared), 1 if name == "fl" else 3, size, size), np.uint8)
         has = np.zeros(len(prepared), bool)
-        for row, specimen in enumerate(prepared):
-            one = specimen.fl if name == "fl" else specimen.wl
+        images = [specimen.fl if name == "fl" else specimen.wl for specimen in prepared]
+        for row, one in enumerate(images):
             if one is not None:
                 stack[row] = one.image[None] if name == "fl" else one.image.transpose(2, 0, 1)
                 has[row] = True
         pixels[name], present[name] = torch.from_numpy(stack), has
-    return PreparedImages(pixels, present, plans)
+        records[name] = tuple(None if one is None else one.record for one in images)
+    return PreparedImages(pixels, present, plans, records)
 
 
 def resolve_white(plan: FLPlan, sources: Sequence[SpecimenSource], seed: int = 0) -> FLPlan:
-    """Replace the white level "type" by a number that fits these (training) images.
+    """Replace the white level "type" by a number that fits these (training) images as the plan itself sees them.
 
-    A 16-bit camera uses a part of its range, so the top of the type would leave most grey levels empty. The number is
-    rounded up to two digits: nearby training sets then share it, and prepared images can be reused between folds.
+    It is measured on the cut specimen, after dark and flat frame and scaling to exposure and irradiance. A 16-bit
+    camera uses a part of its range, so the top of the type would leave most grey levels empty. The number is rounded
+    up to two digits: nearby training sets then share it, and prepared images can be reused between folds.
     """
     if plan.normalisation.white != "type":
         return plan
@@ -112,7 +128,7 @@ def resolve_white(plan: FLPlan, sources: Sequence[SpecimenSource], seed: int = 0
     if not with_fl:
         return plan
     chosen = np.random.default_rng(seed).permutation(len(with_fl))[:WHITE_SAMPLE]
-    white = infer_white([read_fl(with_fl[i].fl_image) for i in sorted(chosen)])
+    white = white_of_signals(specimen_signal(with_fl[i], plan) for i in sorted(chosen))
     step = 10 ** max(0, int(np.floor(np.log10(white))) - 1)
     rounded = float(np.ceil(white / step) * step)
     return plan.model_copy(update={"normalisation": plan.normalisation.model_copy(update={"white": rounded})})

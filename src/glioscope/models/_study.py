@@ -19,6 +19,7 @@ from glioscope.core import (
     Modality,
     Provenance,
     Task,
+    atomic_file,
     write_text,
 )
 from glioscope.stats import evaluate_predictions
@@ -59,11 +60,13 @@ def train_study(
     resume: bool = False,
     report: Report = print,
     progress: bool = True,
+    prepare_progress: Callable[[int, int], None] | None = None,
 ) -> StudyResult:
-    """Train all models of a split and write `out`: suites, `predictions.csv`, `split.csv`, logs.
+    """Train all models of a split and write `out`: suites, `predictions.csv`, `split.csv`, `preparation.csv`, logs.
 
-    With one fold the suite is `out/suite`; with several, `out/fold-K/suite`. A finished model is never trained again
-    by `resume`; an unfinished one goes on from its last epoch.
+    With one fold the suite is `out/suite`; with several, `out/fold-K/suite` (as is `preparation.csv`). `resume` never
+    trains a finished model again unless its files were changed; an unfinished one goes on from its last epoch.
+    `prepare_progress` is called with the number of image sets prepared and their total.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def train_study(
         image that a modality needs.
     """
     # Whatever can be refused is refused before anything is written.
-    run = _Run(cohort, settings, out, resume, report, progress)
+    run = _Run(cohort, settings, out, resume, report, progress, prepare_progress)
     run.check_classes(split, tasks, modalities)
     claim(out, cohort, tasks, modalities, split, settings, resume=resume)
     write_split(split, out / "split.csv")
@@ -98,6 +101,7 @@ class _Run:
     resume: bool
     report: Report
     progress: bool
+    prepare_progress: Callable[[int, int], None] | None
 
     def __post_init__(self) -> None:
         self._sources = sources(self.cohort)
@@ -140,6 +144,7 @@ class _Run:
         """Train, export and score one fold; returns its predictions."""
         row_roles = np.array([str(roles.get(p, "unused")) for p in self._patients], object)
         images, fl_plan = self._images(modalities, row_roles)
+        self._write_preparation(folder / "preparation.csv", images)
         bundles, tables = {}, []
         for task in tasks:
             targets = ordinal_targets(
@@ -166,9 +171,19 @@ class _Run:
                     self._sources,
                     fl_plan=fl_plan if "fl" in inputs else None,
                     wl_plan=self.settings.wl_plan if "wl" in inputs else None,
+                    progress=self.prepare_progress,
                 )
             }
         return self._prepared[key], fl_plan
+
+    def _write_preparation(self, path: Path, images: PreparedImages) -> None:
+        """What the plans measured and decided on each image of the manifest, one row an image."""
+        table = pd.DataFrame(images.decisions())
+        rows = table.pop("image_set").to_numpy(int)
+        table.insert(0, "row", self.cohort.table["row"].to_numpy(int)[rows])
+        table.insert(0, "specimen_id", self._specimens[rows])
+        with atomic_file(path) as temporary:
+            table.to_csv(temporary, index=False)
 
     def _model(
         self,
