@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from glioscope.core import InputError
-from glioscope.stats import quadratic_kappa
+from glioscope.stats import level_probabilities, quadratic_kappa
 
 
 def test_equals_sklearn():
@@ -24,3 +24,8 @@ def test_edges():
         quadratic_kappa([0.5, 1], [0, 1])
     with pytest.raises(InputError, match="must match"):
         quadratic_kappa([1], [0, 1])
+
+
+def test_levels_from_cumulative_answers_that_cross():
+    levels = level_probabilities([[0.9, 0.3, 0.2], [0.4, 0.7, 0.1]])
+    np.testing.assert_allclose(levels, [[0.1, 0.6, 0.1, 0.2], [0.6, 0.0, 0.3, 0.1]], atol=1e-12)

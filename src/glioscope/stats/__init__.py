@@ -6,10 +6,11 @@ Next room: `models` (thresholds, metrics of a bundle) and `report` (tables and f
 """
 
 from ._auc_ci import AucResult, auc_ci
+from ._cluster import clustered_proportion
 from ._confusion import Confusion, Interval, clopper_pearson, confusion, wilson
 from ._evaluation import METRICS_SCHEMA, evaluate_predictions
 from ._operating_point import OperatingPoint, operating_point
-from ._ordinal import quadratic_kappa
+from ._ordinal import level_probabilities, quadratic_kappa
 from ._permutation import SignFlipResult, sign_flip_pvalue
 from ._roc import RocCurve, auc, roc_curve
 
@@ -24,8 +25,10 @@ __all__ = [
     "auc",
     "auc_ci",
     "clopper_pearson",
+    "clustered_proportion",
     "confusion",
     "evaluate_predictions",
+    "level_probabilities",
     "operating_point",
     "quadratic_kappa",
     "roc_curve",

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from glioscope.core import InputError
 
-from ._input import as_vector
+from ._input import FloatArray, as_vector
 
 
 def quadratic_kappa(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
@@ -33,3 +33,23 @@ def quadratic_kappa(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     # Mean squared difference over all pairs (i, j) follows from the two means and variances alone.
     chance = truth.var() + guess.var() + (truth.mean() - guess.mean()) ** 2
     return float(1 - np.mean((truth - guess) ** 2) / chance) if chance > 0 else float("nan")
+
+
+def level_probabilities(probability: npt.ArrayLike) -> FloatArray:
+    """Probability of each of K levels from K-1 cumulative ones ("level > k").
+
+    Cumulative answers of a network may cross where data are few: they are forced to fall before differences are taken,
+    so that no level gets a negative probability.
+
+    Parameters
+    ----------
+    probability : array-like (n_specimens, K-1) in [0, 1].
+
+    Returns
+    -------
+    float64 (n_specimens, K); the most probable level is its argmax.
+    """
+    above = np.minimum.accumulate(np.asarray(probability, dtype=np.float64), axis=1)
+    edge = np.ones((len(above), 1))
+    levels: FloatArray = -np.diff(np.concatenate([edge, above, 0 * edge], axis=1), axis=1)
+    return levels
