@@ -148,3 +148,16 @@ def test_ordinal_task_is_narrowed_to_the_levels_that_exist():
     assert present_levels(cohort_of(rows), BUILT_IN_TASKS["tumor"]) is BUILT_IN_TASKS["tumor"]
     with pytest.raises(InputError, match="two are needed"):
         present_levels(cohort_of(rows[:1]), BUILT_IN_TASKS["grade4"])
+
+
+def test_a_level_that_training_lacks_is_masked_and_not_moved():
+    rows = [
+        {"patient_id": f"p{i}", "specimen_id": f"s{i}", "pathology": "tumor", "who_grade": grade}
+        for i, grade in enumerate(["1", "2", "3", "4", "2"])
+    ]
+    cohort = cohort_of(rows)
+    narrowed = present_levels(cohort, BUILT_IN_TASKS["grade4"], ["s1", "s3"])
+    assert narrowed.levels == ("2", "4")
+    np.testing.assert_array_equal(labels(cohort, narrowed), [np.nan, 0, np.nan, 1, 0])
+    with pytest.raises(InputError, match="the 2 specimens to train on are of 1 of its levels 1, 2, 3, 4"):
+        present_levels(cohort, BUILT_IN_TASKS["grade4"], ["s1", "s4"])

@@ -19,6 +19,7 @@ def frame(**changes):
             "y_true": [1.0, 0.0, np.nan],
             "y_score": [0.1 + 0.2, 1e-300, 1.0],
             "decision": ["positive", "negative", ""],
+            "level": pd.array([2, pd.NA, 0], dtype="Int64"),
             "note": ["a, b", "", "c"],
         }
     )
@@ -35,6 +36,7 @@ def test_written_predictions_read_back_bit_for_bit(tmp_path):
     assert list(back["patient_id"]) == ["007", "007", "8"]
     assert back["fold"].isna().tolist() == [False, False, True]
     assert back["y_probability"].isna().all()
+    assert back["level"].astype("object").where(back["level"].notna(), None).tolist() == [2, None, 0]
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,7 @@ def test_written_predictions_read_back_bit_for_bit(tmp_path):
         ({"split": ["train", "dev", "test"]}, "row 3, split: 'dev'"),
         ({"decision": ["yes", "", ""]}, "row 2, decision: 'yes'"),
         ({"fold": [0, 1.5, 2]}, "row 3, fold: '1.5'"),
+        ({"level": ["2", "II", "3"]}, "row 3, level: 'II' is no level"),
         ({"task": ["tumor", "", "tumor"]}, "row 3, task"),
         ({"specimen_id": ["1", "2", "2"], "patient_id": ["007", "007", "8"]}, "differs from 007"),
         ({"specimen_id": "1", "patient_id": "p", "split": "test", "fold": 0}, "predicted twice"),

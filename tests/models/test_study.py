@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 torch = pytest.importorskip("torch", reason="needs glioscope[train]")
 
 from glioscope.cohort import (  # noqa: E402
+    group_folds,
     labels,
     load_manifest,
     read_predictions,
@@ -236,3 +238,61 @@ def test_the_white_level_fits_counts_scaled_to_the_exposure(tiny_cohort):
     assert whites[1] == pytest.approx(4 * whites[0], rel=0.03)
     tops = [np.percentile(specimen_signal(s, plan), 99.9) for s in short]
     assert np.mean(np.array(tops) > whites[1]) < 0.05
+
+
+@pytest.fixture(scope="module")
+def graded(tiny_cohort, tmp_path_factory):
+    """A run of grade4 on the tiny cohort in which one training patient alone has grade 1, over two folds."""
+    cohort, _, modalities, _, settings = training(tiny_cohort)
+    tumor = cohort.table["pathology"] == "tumor"
+    table = cohort.table.copy()
+    table.loc[tumor, "who_grade"] = [str(2 + number % 3) for number in range(tumor.sum())]
+    rare = table.index[tumor & (table["patient_id"] == table.loc[tumor, "patient_id"].iloc[0])][:2]
+    table.loc[rare, "who_grade"] = "1"
+    cohort = replace(cohort, table=table)
+    tasks = list(resolve_tasks(["tumor", "grade4"]).values())
+    split = group_folds(cohort, [tasks[0]], n_folds=2, seed=0)
+    said = []
+    out = tmp_path_factory.mktemp("graded")
+    result = train_study(cohort, tasks, modalities, split, settings, out, report=said.append, progress=False)
+    return cohort, rare, result, said
+
+
+def test_a_level_that_one_patient_has_is_left_out_and_said(graded):
+    cohort, rare, result, said = graded
+    line = "task grade4: not every fold has training images of level 1; its specimens are left out"
+    assert said.count(line) == 1
+    rows = result.predictions[result.predictions["task"] == "grade4"].set_index("specimen_id")
+    masked = cohort.table.loc[rare, "specimen_id"]
+    assert rows.loc[masked, "y_true"].isna().all()
+    grades = cohort.table.set_index("specimen_id")["who_grade"]
+    known = rows[rows["y_true"].notna()]
+    assert [("2", "3", "4")[level] for level in known["y_true"]] == grades.loc[known.index].tolist()
+    info = json.loads((result.suites[1] / "grade4-fl" / "bundle.json").read_text())
+    assert info["task"]["levels"] == ["2", "3", "4"]
+
+
+def test_an_ordinal_task_is_judged_by_what_theatre_answers(graded):
+    cohort, _, result, _ = graded
+    rows = result.predictions.query("task == 'grade4' and split == 'test'")
+    entry = json.loads((result.out / "metrics.json").read_text())["protocols"]["strict"]["tasks"]["grade4"]
+    assert entry["levels"] == ["2", "3", "4"]
+    known = rows[rows["y_true"].notna()]
+    kappa = cohen_kappa_score(known["y_true"].astype(int), known["level"].astype(int), weights="quadratic")
+    values = entry["models"]["fl-probe"]
+    assert values["quadratic_kappa"]["value"] == pytest.approx(kappa)
+    assert values["n_specimens"] == len(known)
+    assert 0 <= values["auc"]["value"] <= 1
+    cascade = Cascade.load(result.suites[0], threads=1)
+    expected = rows[rows["fold"] == 0].set_index("specimen_id")
+    asked = 0
+    for source in sources(cohort):
+        if source.specimen_id in expected.index:
+            answer = cascade.diagnose(source).tasks[1]
+            if answer.y_score is not None:
+                asked += 1
+                row = expected.loc[source.specimen_id]
+                assert answer.y_score == pytest.approx(row["y_score"], abs=1e-3)
+                margin = np.sort(answer.level_probabilities)
+                assert margin[-1] - margin[-2] < 1e-3 or answer.answer == ("2", "3", "4")[row["level"]]
+    assert asked > 0

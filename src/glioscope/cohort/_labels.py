@@ -1,6 +1,7 @@
 """From what the pathologist wrote to the label of a task: one value a specimen, or masked."""
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -86,10 +87,15 @@ def labels(cohort: "Cohort", task: Task) -> pd.Series:
     return values.where(eligible(cohort, task), np.nan).rename(task.name)
 
 
-def present_levels(cohort: "Cohort", task: Task) -> Task:
-    """An ordinal task narrowed to the levels that the cohort has; any other task as it is.
+def present_levels(cohort: "Cohort", task: Task, specimens: Iterable[str] | None = None) -> Task:
+    """An ordinal task narrowed to the levels that these specimens have; any other task as it is.
 
-    A level without a specimen (WHO grade 1 where only diffuse gliomas were enrolled) cannot be learnt.
+    A level without a specimen (WHO grade 1 where only diffuse gliomas were enrolled) cannot be learnt. A specimen of a
+    level that was dropped is masked in the narrowed task: it is not given to a neighbouring level.
+
+    Parameters
+    ----------
+    specimens : whose levels count, for example those of training patients; None: all of the cohort.
 
     Raises
     ------
@@ -97,11 +103,14 @@ def present_levels(cohort: "Cohort", task: Task) -> Task:
     """
     if not task.ordinal:
         return task
-    found = set(labels(cohort, task).dropna().astype(int))
+    values = labels(cohort, task)
+    kept = values if specimens is None else values[values.index.isin(list(specimens))]
+    found = set(kept.dropna().astype(int))
     levels = tuple(level for index, level in enumerate(task.levels) if index in found)
     if len(levels) < 2:
+        whose = "specimens" if specimens is None else f"the {len(kept)} specimens to train on are"
         raise InputError(
-            f"{cohort.path}: task {task.name}: specimens of {len(levels)} of its levels {', '.join(task.levels)}; "
+            f"{cohort.path}: task {task.name}: {whose} of {len(levels)} of its levels {', '.join(task.levels)}; "
             "two are needed"
         )
     return task.model_copy(update={"levels": levels})

@@ -22,6 +22,7 @@ PREDICTION_COLUMNS: Final = (
     "y_score",
     "y_probability",
     "decision",
+    "level",
 )
 _REQUIRED: Final = ("patient_id", "specimen_id", "task", "model", "y_true", "y_score")
 _KEY: Final = ["specimen_id", "task", "model", "split", "fold"]
@@ -61,7 +62,8 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     -------
     DataFrame with all columns of contract 3: text as str ("" where blank), `fold` Int64 (NA where blank), `y_true`
     float64 (0 or 1, an ordinal level's index, NaN where unknown), `y_score` and `y_probability` float64 in [0, 1]
-    (probability NaN where blank), `split` train, tune or test (test where blank). Extra columns are kept as text.
+    (probability NaN where blank), `level` Int64 (the level an ordinal task answers; NA where blank), `split` train,
+    tune or test (test where blank). Extra columns are kept as text.
 
     Raises
     ------
@@ -96,6 +98,7 @@ def _typed(
     check("split", _SPLITS.__contains__, f"is not known; give {', '.join(_SPLITS)}", blank=True)
     check("decision", _DECISIONS.__contains__, f"is not known; give {', '.join(_DECISIONS)}", blank=True)
     check("fold", _is_whole, "is no whole number from 0", blank=True)
+    check("level", _is_whole, "is no level; give an ordinal level's index from 0, or leave it blank", blank=True)
     check("y_true", _is_whole, "is no label; give 0, 1, an ordinal level's index, or leave it blank", blank=True)
     check("y_score", _is_share, "is no score; give a number from 0 to 1", blank=False)
     check("y_probability", _is_share, "is no probability; give a number from 0 to 1", blank=True)
@@ -109,7 +112,8 @@ def _converted(text: pd.DataFrame) -> pd.DataFrame:
     table = text.loc[:, [*PREDICTION_COLUMNS, *(name for name in text if name not in PREDICTION_COLUMNS)]].copy()
     for name in ("y_true", "y_score", "y_probability"):
         table[name] = [float(cell) if cell else np.nan for cell in text[name]]
-    table["fold"] = pd.array([int(float(cell)) if cell else pd.NA for cell in text["fold"]], dtype="Int64")
+    for name in ("fold", "level"):
+        table[name] = pd.array([int(float(cell)) if cell else pd.NA for cell in text[name]], dtype="Int64")
     return table
 
 

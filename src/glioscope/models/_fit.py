@@ -1,6 +1,7 @@
 """Fit one model: a task, a modality, one fold; decide its threshold on tuning patients; score everybody else."""
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,11 @@ class FoldData:
         """Rows with this role and every image of the modality (and a label, unless not asked for)."""
         keep = (self.roles == role) & self.images.usable(modality)
         return np.flatnonzero(keep & ~np.isnan(self.targets).any(1) if labelled else keep)
+
+    def targets_of(self, specimens: Iterable[str]) -> NDArray[np.float64]:
+        """Targets (M, K) of these specimens; all rows of a specimen have the same."""
+        first = dict(zip(self.specimens[::-1], range(len(self.specimens) - 1, -1, -1), strict=True))
+        return self.targets[[first[specimen] for specimen in specimens]]
 
     def image_set(self, modality: Modality, rows: NDArray[np.int64]) -> ImageSet:
         """Images and targets of these rows."""
@@ -215,8 +221,7 @@ class _Labelled:
 
 def _tuning(logits: pd.DataFrame, data: FoldData) -> _Labelled:
     part = logits[logits["split"] == "tune"]
-    first = pd.Series(np.arange(len(data.specimens)), index=data.specimens).groupby(level=0).first()
-    targets = data.targets[first.loc[part["specimen_id"]].to_numpy(int)]
+    targets = data.targets_of(part["specimen_id"])
     keep = ~np.isnan(targets).any(1)
     scores = part.filter(like="logit_").to_numpy(np.float64)
     return _Labelled(targets[keep], scores[keep], part["patient_id"].to_numpy(object)[keep])

@@ -78,7 +78,7 @@ def read_finished(part: Path, bundle: Path) -> tuple[BundleInfo, pd.DataFrame] |
     # Blank cells are told apart by column: a patient may be called "NA".
     text = {"patient_id", "specimen_id", "task", "model", "split", "decision"}
     blank = {name: [""] for name in pd.read_csv(part, nrows=0).columns if name not in text}
-    types = {**dict.fromkeys(text, "str"), "y_true": "Int64"}
+    types = {**dict.fromkeys(text, "str"), "y_true": "Int64", "level": "Int64"}
     return info, pd.read_csv(part, dtype=types, keep_default_na=False, na_values=blank)
 
 

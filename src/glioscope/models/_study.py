@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from glioscope.cohort import Cohort, Split, labels, sources, write_predictions, write_split
+from glioscope.cohort import Cohort, Split, labels, present_levels, sources, write_predictions, write_split
 from glioscope.core import (
     BundleInfo,
     FLPlan,
@@ -22,7 +22,7 @@ from glioscope.core import (
     atomic_file,
     write_text,
 )
-from glioscope.stats import evaluate_predictions
+from glioscope.stats import evaluate_predictions, level_probabilities
 
 from ._card import model_card
 from ._export import OPSET, PARITY_IMAGES, export_bundle, library_versions, write_suite
@@ -75,6 +75,7 @@ def train_study(
     """
     # Whatever can be refused is refused before anything is written.
     run = _Run(cohort, settings, out, resume, report, progress, prepare_progress)
+    tasks = [run.learnable(task, split, modalities) for task in tasks]
     run.check_classes(split, tasks, modalities)
     claim(out, cohort, tasks, modalities, split, settings, resume=resume)
     write_split(split, out / "split.csv")
@@ -86,7 +87,8 @@ def train_study(
         suites[fold] = folder / "suite"
     predictions = pd.concat(tables, ignore_index=True)
     write_predictions(out / "predictions.csv", predictions)
-    metrics = {"data_kind": cohort.data_kind, **evaluate_predictions(predictions)}
+    levels = {task.name: task.levels for task in tasks if task.ordinal}
+    metrics = {"data_kind": cohort.data_kind, **evaluate_predictions(predictions, levels)}
     write_text(out / "metrics.json", json.dumps(metrics, indent=1))
     return StudyResult(out, suites, predictions, metrics)
 
@@ -112,15 +114,35 @@ class _Run:
         self._specimens = table["specimen_id"].to_numpy(object)
         self._patients = table["patient_id"].to_numpy(object)
 
+    def learnable(self, task: Task, split: Split, modalities: Sequence[Modality]) -> Task:
+        """The task with those of its levels that every fold and modality has among its training images."""
+        narrowed = task
+        for fold in split.folds:
+            training = self._training(split, fold)
+            for modality in _in_order(modalities):
+                narrowed = present_levels(self.cohort, narrowed, self._specimens[training & self._has_images(modality)])
+        dropped = [level for level in task.levels if level not in narrowed.levels]
+        if dropped:
+            self.report(
+                f"task {task.name}: not every fold has training images of level {', '.join(dropped)}; "
+                "its specimens are left out"
+            )
+        return narrowed
+
+    def _training(self, split: Split, fold: int) -> NDArray[np.bool_]:
+        roles = split.roles(fold)
+        return np.array([roles.get(p) == "train" for p in self._patients], bool)
+
+    def _targets(self, task: Task) -> NDArray[np.float64]:
+        """Cumulative targets (N, K) of all rows of the cohort, NaN where masked."""
+        return ordinal_targets(labels(self.cohort, task).loc[self._specimens].to_numpy(float), task.n_outputs)
+
     def check_classes(self, split: Split, tasks: Sequence[Task], modalities: Sequence[Modality]) -> None:
         """Refuse a task that would have one class only among the training images of a fold and modality."""
         for task in tasks:
-            targets = ordinal_targets(
-                labels(self.cohort, task).reindex(self._specimens).to_numpy(float), task.n_outputs
-            )
+            targets = self._targets(task)
             for fold in split.folds:
-                roles = split.roles(fold)
-                training = np.array([roles.get(p) == "train" for p in self._patients], bool)
+                training = self._training(split, fold)
                 for modality in _in_order(modalities):
                     usable = training & self._has_images(modality) & ~np.isnan(targets).any(1)
                     self._require_both_classes(task, modality, fold, targets[usable])
@@ -147,10 +169,7 @@ class _Run:
         self._write_preparation(folder / "preparation.csv", images)
         bundles, tables = {}, []
         for task in tasks:
-            targets = ordinal_targets(
-                labels(self.cohort, task).reindex(self._specimens).to_numpy(float), task.n_outputs
-            )
-            data = FoldData(images, self._specimens, self._patients, row_roles, targets)
+            data = FoldData(images, self._specimens, self._patients, row_roles, self._targets(task))
             parts: dict[Modality, SpecimenNet] = {}
             for modality in _in_order(modalities):
                 info, table = self._model(task, modality, fold, data, parts, fl_plan, folder)
@@ -281,16 +300,21 @@ def _patients_with(data: FoldData, role: str) -> tuple[str, ...]:
 
 
 def _predictions(info: BundleInfo, fitted: FittedModel, data: FoldData, fold: int) -> pd.DataFrame:
-    """Contract 3 for one model: `y_score` is the sigmoid of the logit (ordinal: mean over the cumulative ones)."""
+    """Contract 3 for one model: `y_score` is the sigmoid of the logit (ordinal: mean over the cumulative ones).
+
+    An ordinal task has no positive decision: `level` is the one that theatre answers, the most probable.
+    """
     table = fitted.logits
     logits = table.filter(like="logit_").to_numpy(float)
-    first = pd.Series(np.arange(len(data.specimens)), index=data.specimens).groupby(level=0).first()
-    targets = data.targets[first.loc[table["specimen_id"]].to_numpy(int)]
+    targets = data.targets_of(table["specimen_id"])
     y_true = pd.array(np.where(np.isnan(targets).any(1), np.nan, targets.sum(1)), dtype="Float64").astype("Int64")
+    probability = 1 / (1 + np.exp(-logits))
     if info.task.ordinal:
         decision = np.full(len(table), "", object)
+        level = pd.array(level_probabilities(probability).argmax(1), dtype="Int64")
     else:
         decision = np.where(logits[:, 0] >= info.threshold.logit[0], "positive", "negative")
+        level = pd.array([pd.NA] * len(table), dtype="Int64")
     return pd.DataFrame(
         {
             "patient_id": table["patient_id"],
@@ -300,8 +324,9 @@ def _predictions(info: BundleInfo, fitted: FittedModel, data: FoldData, fold: in
             "split": table["split"],
             "fold": fold,
             "y_true": y_true,
-            "y_score": (1 / (1 + np.exp(-logits))).mean(1),
+            "y_score": probability.mean(1),
             "decision": decision,
+            "level": level,
         }
     )
 
