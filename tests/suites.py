@@ -26,6 +26,13 @@ def replace(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def change_bundle(folder: Path, name: str, **fields: object) -> None:
+    """Change fields of a bundle's `bundle.json`, and lock it again."""
+    path = folder / name / "bundle.json"
+    replace(path, json.dumps({**json.loads(path.read_text()), **fields}).encode())
+    lock_again(folder, name)
+
+
 def lock_again(folder: Path, name: str) -> None:
     """Make bundle `name` consistent with its changed files, as someone with access to everything could."""
     bundle = folder / name

@@ -4,6 +4,9 @@ import errno
 import io
 import json
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -13,15 +16,28 @@ from rich.table import Table
 from rich.text import Text
 
 from glioscope import RESEARCH_USE, __version__
-from glioscope.core import BUILT_IN_TASKS, Decision, Diagnosis, InputError, ManifestError, Modality, TaskDiagnosis
+from glioscope.core import (
+    BUILT_IN_TASKS,
+    BundleInfo,
+    Decision,
+    Diagnosis,
+    InputError,
+    ManifestError,
+    Modality,
+    TaskDiagnosis,
+)
 
 if TYPE_CHECKING:
     from glioscope.cohort import Cohort, Split
     from glioscope.core import Task
     from glioscope.imaging import SpecimenSource
     from glioscope.models import TrainSettings
+    from glioscope.runtime import Cascade
 
 PAPER_TASKS = ("tumor", "grade", "ki67")
+SCORE = "score >= locked threshold; the score is not a probability"
+TRAINED_ON = {"simulated": "Trained on SIMULATED images.", "real": "Trained on real images."}
+UNSTATED = "The training manifest did not say whether its images are real."
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
 _SAYABLE = frozenset(
@@ -151,7 +167,7 @@ def train(
         if (error.name or "").startswith("glioscope"):
             raise
         raise InputError(f"training needs glioscope[train] ({error.name} is not installed)") from error
-    tasks = list(resolve_tasks(task or PAPER_TASKS, task_file, ki67_cut_off=ki67_cut_off).values())
+    named = resolve_tasks(task or PAPER_TASKS, task_file, ki67_cut_off=ki67_cut_off)
     settings = _settings(
         settings_file,
         {"strategy": strategy, "backbone": backbone, "weights": weights, "seed": seed, "precision": precision},
@@ -159,6 +175,7 @@ def train(
         epochs,
     )
     cohort = load_manifest(manifest)
+    tasks = list(named.values()) if task else _trainable(cohort, named)
     for number, asked in enumerate(tasks):
         tasks[number] = present_levels(cohort, asked)
         absent = [level for level in asked.levels if level not in tasks[number].levels]
@@ -168,20 +185,22 @@ def train(
     for note in split.notes:
         _say("split", "yellow", note)
     modalities = modality or [Modality.FL, Modality.WL]
-    result = train_study(
-        cohort,
-        tasks,
-        modalities,
-        split,
-        settings,
-        folder,
-        resume=resume,
-        report=lambda line: err.print(line, soft_wrap=True),
-        progress=err.is_terminal,
-    )
+    with _progress("preparing images") as advance:
+        result = train_study(
+            cohort,
+            tasks,
+            modalities,
+            split,
+            settings,
+            folder,
+            resume=resume,
+            report=lambda line: err.print(line, soft_wrap=True),
+            progress=err.is_terminal,
+            prepare_progress=advance,
+        )
     _print_metrics(result.metrics, cohort.data_kind)
-    suite = next(iter(result.suites.values()))
-    out.print(f"suite: {suite}   predictions: {folder / 'predictions.csv'}", soft_wrap=True)
+    _warn_of_thresholds(result.suites)
+    _print_suites(result.suites, folder)
 
 
 @app.command()
@@ -192,53 +211,81 @@ def diagnose(
     manifest: Annotated[Path | None, typer.Option(help="Many specimens; labels are not needed.")] = None,
     full_frame: Annotated[bool, typer.Option("--full-frame", help="--fl/--wl are frames: find the specimen.")] = False,
     mm_per_px: Annotated[float | None, typer.Option(help="Scale of --fl/--wl; needed by --full-frame.")] = None,
+    exposure_ms: Annotated[float | None, typer.Option(help="Exposure of --fl, where the suite scales by it.")] = None,
+    irradiance: Annotated[float | None, typer.Option(help="On the specimen in mW/cm2, likewise.")] = None,
+    fl_dark: Annotated[Path | None, typer.Option(help="Dark frame of --fl.")] = None,
+    fl_flat: Annotated[Path | None, typer.Option(help="Flat frame of --fl.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record a line.")] = False,
 ) -> None:
     """Diagnose specimens with a locked suite: tumour first; grade and Ki-67 of tumours only."""
+    from glioscope.imaging import SpecimenSource
     from glioscope.runtime import Cascade
 
     if (manifest is None) == (fl is None and wl is None):
         raise InputError("give either --fl and/or --wl, or --manifest")
-    specimens = [[_single_source(fl, wl, full_frame, mm_per_px)]] if manifest is None else _manifest_sources(manifest)
+    frames = {"--fl-dark": fl_dark, "--fl-flat": fl_flat}
+    numbers = {"--mm-per-px": mm_per_px, "--exposure-ms": exposure_ms, "--irradiance": irradiance}
+    faults: dict[str, str] = {}
+    if manifest is None:
+        _check_single({"--fl": fl, "--wl": wl, **frames}, numbers)
+        source = SpecimenSource(
+            (fl or wl or Path("specimen")).stem,
+            fl_image=fl,
+            wl_image=wl,
+            framing="full" if full_frame else "cut",
+            mm_per_px=mm_per_px,
+            fl_exposure_ms=exposure_ms,
+            irradiance_mw_cm2=irradiance,
+            fl_dark=fl_dark,
+            fl_flat=fl_flat,
+        )
+        specimens = [[source]]
+    else:
+        described = {**frames, **numbers, "--full-frame": full_frame or None}
+        given = [option for option, value in described.items() if value is not None]
+        if given:
+            raise InputError(f"{given[0]} belongs to --fl/--wl; in a manifest it is a column (docs/manifest.md)")
+        specimens, faults = _manifest_sources(manifest)
     cascade = Cascade.load(suite)
-    failed = 0
-    table = Table(show_edge=False)
-    for column in ("specimen", *(bundle.info.name for bundle in cascade.bundles.values()), "ms"):
-        table.add_column(column)
-    for answer in cascade.diagnose_many(specimens):
-        failed += answer.error is not None
-        if as_json:
-            print(json.dumps({**answer.to_json(), "data_kind": cascade.data_kind}), flush=True)  # noqa: T201
-        else:
-            table.add_row(*_diagnosis_row(answer, list(cascade.bundles)))
+    watched = manifest is not None and not (as_json and sys.stdout.isatty())
+    answers = []
+    with _progress("diagnosing", shown=watched) as advance:
+        for answer in _answers(cascade, specimens, faults):
+            answers.append(answer)
+            if as_json:
+                print(json.dumps({**answer.to_json(), "data_kind": cascade.data_kind}), flush=True)  # noqa: T201
+            advance(len(answers), len(specimens))
     if not as_json:
-        out.print(table)
-        trained = {"simulated": "Trained on SIMULATED images. "}.get(cascade.data_kind, "")
-        out.print(f"{trained}{RESEARCH_USE}", style="dim", soft_wrap=True)
+        _print_answers(answers, cascade)
+    failed = sum(answer.error is not None for answer in answers)
     if failed:
         _error(f"{failed} of {len(specimens)} specimens could not be diagnosed")
         raise typer.Exit(2)
 
 
-def _single_source(fl: Path | None, wl: Path | None, full_frame: bool, mm_per_px: float | None) -> "SpecimenSource":
-    from glioscope.imaging import SpecimenSource
-
-    for path in (fl, wl):
+def _check_single(paths: Mapping[str, Path | None], numbers: Mapping[str, float | None]) -> None:
+    for path in paths.values():
         if path is not None and not path.is_file():
             raise InputError(f"{path}: no such file")
-    stem = (fl or wl or Path("specimen")).stem
-    return SpecimenSource(
-        specimen_id=stem, fl_image=fl, wl_image=wl, framing="full" if full_frame else "cut", mm_per_px=mm_per_px
-    )
+    for option, value in numbers.items():
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"{option} {value:g} is out of range; give more than 0")
 
 
-def _manifest_sources(manifest: Path) -> list[list["SpecimenSource"]]:
-    """Image sets by specimen. Images that cannot be read are left for the cascade to report one by one."""
+def _answers(
+    cascade: "Cascade", specimens: list[list["SpecimenSource"]], faults: Mapping[str, str]
+) -> Iterator[Diagnosis]:
+    for sets in specimens:
+        name = sets[0].specimen_id
+        yield Diagnosis(name, error=faults[name]) if name in faults else cascade.diagnose(sets)
+
+
+def _manifest_sources(manifest: Path) -> tuple[list[list["SpecimenSource"]], dict[str, str]]:
+    """Image sets by specimen, and why some specimens must not be answered."""
     from glioscope.cohort import load_manifest, sources
 
     cohort = load_manifest(manifest, on_error="keep")
-    for problem in cohort.problems:
-        _say("warning", "yellow", f"{manifest}: {problem}")
+    faults = _faults(cohort)
     by_specimen: dict[str, list[SpecimenSource]] = {}
     owner: dict[str, str] = {}
     for source, patient in zip(sources(cohort), cohort.table["patient_id"], strict=True):
@@ -248,25 +295,105 @@ def _manifest_sources(manifest: Path) -> list[list["SpecimenSource"]]:
         by_specimen.setdefault(source.specimen_id, []).append(source)
     if not by_specimen:
         raise InputError(f"{manifest}: no row names a patient and a specimen")
-    return list(by_specimen.values())
+    return list(by_specimen.values()), faults
 
 
-def _diagnosis_row(answer: Diagnosis, tasks: list[str]) -> list[str | Text]:
+def _faults(cohort: "Cohort") -> dict[str, str]:
+    """Specimen -> what is wrong with cells that decide which pixels a network sees.
+
+    Such a cell was left blank on reading, so that an answer would rest on a guess. Other problems (labels, which need
+    not be known here) are only told.
+    """
+    from glioscope.imaging import SpecimenSource
+
+    needed = {"image_id", *(field.name for field in fields(SpecimenSource))}
+    owner = dict[int | None, str](zip(cohort.table["row"], cohort.table["specimen_id"], strict=True))
+    found: dict[str, list[str]] = {}
+    for problem in cohort.problems:
+        whole_row = problem.column is None
+        if problem.row in owner and (whole_row or needed & set(str(problem.column).split(", "))):
+            found.setdefault(owner[problem.row], []).append(str(problem))
+        else:
+            _say("warning", "yellow", f"{cohort.path}: {problem}")
+    return {specimen: "; ".join(sentences) for specimen, sentences in found.items()}
+
+
+def _print_answers(answers: list[Diagnosis], cascade: "Cascade") -> None:
+    """A table with a row a specimen, and below it the notes that its cells point to."""
+    table = Table(show_edge=False)
+    for column in ("specimen", *(bundle.info.name for bundle in cascade.bundles.values()), "ms"):
+        table.add_column(column)
+    notes: dict[str, int] = {}
+    for answer in answers:
+        table.add_row(*_diagnosis_row(answer, list(cascade.bundles), notes))
+    out.print(table)
+    for note, number in notes.items():
+        out.print(f"[{number}] {note}", soft_wrap=True)
+    for line in (SCORE, f"{TRAINED_ON.get(cascade.data_kind, UNSTATED)} {RESEARCH_USE}"):
+        out.print(line, style="dim", soft_wrap=True)
+
+
+def _diagnosis_row(answer: Diagnosis, tasks: list[str], notes: dict[str, int]) -> list[str | Text]:
     if answer.error is not None:
         return [answer.specimen_id, Text(answer.error, "red"), *[""] * len(tasks)]
     by_task = {t.task: t for t in answer.tasks}
-    cells = [_answer_cell(by_task[task]) for task in tasks]
+    cells = [_answer_cell(by_task[task], notes) for task in tasks]
     return [answer.specimen_id, *cells, f"{answer.timings_ms['total']:.0f}"]
 
 
-def _answer_cell(answer: TaskDiagnosis) -> str:
-    """The answer with its score, and the locked threshold that it is above or below."""
-    if answer.y_score is None:
-        return answer.answer
-    if answer.threshold is None:
-        return f"{answer.answer} {answer.y_score:.2f}"
-    sign = ">=" if answer.decision is Decision.POSITIVE else "<"
-    return f"{answer.answer} {answer.y_score:.2f} {sign} {answer.threshold:.2f}"
+def _answer_cell(answer: TaskDiagnosis, notes: dict[str, int]) -> str:
+    """The answer with its score, the locked threshold that it is above or below, and the numbers of its notes."""
+    shown = answer.answer
+    if answer.y_score is not None:
+        shown += f" {answer.y_score:.2f}"
+    if answer.threshold is not None:
+        shown += f" {'>=' if answer.decision is Decision.POSITIVE else '<'} {answer.threshold:.2f}"
+    return shown + "".join(f" [{notes.setdefault(reason, len(notes) + 1)}]" for reason in answer.reasons)
+
+
+def _trainable(cohort: "Cohort", tasks: "Mapping[str, Task]") -> "list[Task]":
+    """The tasks that have specimens of every class; the others are named and left out."""
+    from glioscope.cohort import summarise
+
+    chosen = []
+    for counted in summarise(cohort, tasks).tasks:
+        absent = [found.name for found in counted.classes if not found.specimens]
+        if absent:
+            _say("task", "yellow", f"{counted.task}: skipped, no specimen is labelled {' or '.join(absent)}")
+        else:
+            chosen.append(tasks[counted.task])
+    if not chosen:
+        raise InputError(f"{cohort.path}: none of the tasks {', '.join(tasks)} has specimens of both classes")
+    return chosen
+
+
+def _warn_of_thresholds(suites: Mapping[int, Path]) -> None:
+    """Name the models whose threshold no tuning patient chose."""
+    from glioscope.runtime import load_suite_info, threshold_note
+
+    folds: dict[str, list[int]] = {}
+    for fold, suite in suites.items():
+        for name in load_suite_info(suite).bundles:
+            info = BundleInfo.model_validate_json((suite / name / "bundle.json").read_text(encoding="utf-8"))
+            note = threshold_note(info)
+            if note is not None:
+                folds.setdefault(note, []).append(fold)
+    for note, where in folds.items():
+        which = "" if len(suites) == 1 else f", fold {', '.join(map(str, where))}"
+        _say("warning", "yellow", note + which)
+
+
+def _print_suites(suites: Mapping[int, Path], folder: Path) -> None:
+    predictions = folder / "predictions.csv"
+    if len(suites) == 1:
+        out.print(f"suite: {next(iter(suites.values()))}   predictions: {predictions}", soft_wrap=True)
+        return
+    out.print(f"predictions: {predictions}", soft_wrap=True)
+    out.print(
+        f"The suites of the {len(suites)} folds ({folder / 'fold-K' / 'suite'}) are for measuring. For the suite that "
+        "goes to the theatre, train on one split, without --folds or --leave-one-patient-out.",
+        soft_wrap=True,
+    )
 
 
 def _settings(path: Path | None, given: dict[str, Any], size: int | None, epochs: int | None) -> "TrainSettings":
@@ -338,8 +465,10 @@ def _print_metrics(metrics: dict[str, Any], data_kind: str) -> None:
             auc = values.get("auc")
             shown = "one class only" if auc is None else f"{auc['value']:.3f}{_interval(auc)}"
             cells = [f"{values[k]['value']:.3f}" if k in values else "" for k in ("sensitivity", "specificity")]
-            rows.append((task, model, shown, *cells, f"{entry['n_specimens']} / {entry['n_patients']}"))
-    title = f"Test patients ({data_kind} images); intervals by patient"
+            # A model without WL, say, is measured on the specimens that have FL.
+            counts = [str(values.get(key, entry[key])) for key in ("n_specimens", "n_patients")]
+            rows.append((task, model, shown, *cells, " / ".join(counts)))
+    title = f"Test patients ({data_kind} images); AUC intervals by patient; the others over specimens"
     _print_table(title, ("task", "model", "AUC (95 % CI)", "sensitivity", "specificity", "specimens / patients"), rows)
 
 
@@ -362,19 +491,33 @@ def _refuse_existing(folder: Path) -> None:
         raise InputError(f"{folder}: exists already and is not empty; choose a new folder")
 
 
-def _progress(label: str) -> Any:
-    """A progress bar on stderr whose context gives a function of (done, total)."""
-    from contextlib import contextmanager
+@contextmanager
+def _progress(label: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A function of (done, total) that draws a bar on stderr from its first call until all is done.
 
+    The bar is away before and after, so that other bars may be drawn there; it is never drawn where stderr is no
+    terminal.
+    """
+    if not (shown and err.is_terminal):
+        yield lambda done, total: None
+        return
     from rich.progress import Progress
 
-    @contextmanager
-    def bar() -> Any:
-        with Progress(console=err, transient=True) as progress:
-            line = progress.add_task(label, total=None)
-            yield lambda done, total: progress.update(line, completed=done, total=total)
+    # What goes to stdout stays there: it may be a file.
+    bar = Progress(console=err, transient=True, redirect_stdout=False)
+    line = bar.add_task(label, total=None)
 
-    return bar()
+    def advance(done: int, total: int) -> None:
+        if not bar.live.is_started:
+            bar.start()
+        bar.update(line, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    try:
+        yield advance
+    finally:
+        bar.stop()
 
 
 def main() -> NoReturn:

@@ -1,5 +1,6 @@
 """Bad manifests and images at every command that takes them: one sentence a problem, exit code 2, nothing written."""
 
+import json
 import os
 import tracemalloc
 
@@ -156,7 +157,50 @@ def test_paths_that_lead_out_of_the_cohort_are_not_read(tmp_path, tiny_suite, le
     refused(run("train", manifest, "--out", tmp_path / "RUN", "--task", "tumor"), "row 2, fl_image")
     ran = run("diagnose", tiny_suite, "--manifest", manifest, "--json")
     refused(ran, "1 of 4 specimens")
-    assert "row 2, fl_image" in ran.err
+    assert "row 2, fl_image" in json.loads(ran.out.splitlines()[0])["error"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("framing", "wide"),
+        ("roi", "1,2"),
+        ("mm_per_px", "-0.1"),
+        ("fl_exposure_ms", "long"),
+        ("irradiance_mw_cm2", "0"),
+        ("fl_dark", "none.tif"),
+        ("fl_flat", "../flat.tif"),
+        ("wl_image", "image0.tif"),
+    ],
+)
+def test_a_specimen_is_not_answered_on_a_guess(tmp_path, tiny_suite, column, value):
+    table = [{"framing": "", "roi": "", **row} for row in rows(tmp_path, FOUR)]
+    table = [{column: "", **row} for row in table]
+    table[1][column] = value
+    ran = run("diagnose", tiny_suite, "--manifest", write_manifest(tmp_path, table), "--json")
+    refused(ran, "1 of 4 specimens")
+    records = [json.loads(line) for line in ran.out.splitlines()]
+    assert [bool(r["tasks"]) for r in records] == [True, False, True, True]
+    assert f"row 3, {column}: {value!r}" in records[1]["error"]
+
+
+def test_a_row_with_a_cell_too_many_is_not_answered(tmp_path, tiny_suite):
+    manifest = write_manifest(tmp_path, rows(tmp_path, FOUR))
+    lines = manifest.read_text().splitlines()
+    lines[2] += ",more"
+    manifest.write_text("\n".join(lines))
+    ran = run("diagnose", tiny_suite, "--manifest", manifest, "--json")
+    refused(ran, "1 of 4 specimens")
+    assert "row 3: has 6 cells" in json.loads(ran.out.splitlines()[1])["error"]
+
+
+def test_a_wrong_label_is_only_told(tmp_path, tiny_suite):
+    table = [{**row, "who_grade": ""} for row in rows(tmp_path, FOUR)]
+    table[0]["who_grade"] = "9"
+    ran = run("diagnose", tiny_suite, "--manifest", write_manifest(tmp_path, table), "--json")
+    assert ran.code == 0
+    assert all(json.loads(line)["tasks"] for line in ran.out.splitlines())
+    assert "row 2, who_grade: '9' is no WHO grade" in ran.err
 
 
 def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path):

@@ -1,15 +1,21 @@
 """`glioscope diagnose` with the real suite."""
 
+import contextlib
 import json
 import math
+import os
+import pty
 import shutil
 import subprocess
 import sys
+import threading
 
+import numpy as np
 import pytest
+import tifffile
 
 from ..commands import GLIOSCOPE, refused, run
-from ..suites import copy_suite
+from ..suites import change_bundle, copy_suite, set_suite
 from .cohorts import bad_image, rows, write_images, write_manifest
 
 FOUR = [("P1", ""), ("P1", ""), ("P2", ""), ("P2", "")]
@@ -47,7 +53,8 @@ def test_the_record_is_that_of_the_contract(tiny_suite, pair):
     assert ran.code == 0
     assert not ran.err
     (record,) = lines(ran)
-    assert list(record) == ["schema_version", "specimen_id", "error", "tasks", "timings_ms", "notice", "data_kind"]
+    fields = ["schema_version", "specimen_id", "error", "tasks", "preparation", "timings_ms", "notice", "data_kind"]
+    assert list(record) == fields
     assert (record["schema_version"], record["specimen_id"], record["error"]) == (1, "a", None)
     assert record["data_kind"] == "simulated"
     assert set(record["timings_ms"]) == {"prepare", "network", "total"}
@@ -58,6 +65,107 @@ def test_the_record_is_that_of_the_contract(tiny_suite, pair):
     assert tumor["decision"] == ("positive" if tumor["y_score"] >= tumor["threshold"] else "negative")
     assert tumor["answer"] == ("tumour" if tumor["decision"] == "positive" else "non-tumour")
     assert (tiny_suite / tumor["bundle"]).is_dir()
+    (made,) = record["preparation"].get("fl") or record["preparation"]["wl"]
+    assert made["image"] in ("a.tif", "a.png")
+    assert {"offset", "noise", "contrast", "denoised", "autocontrast_gain", "hot_pixels"} < set(made)
+
+
+def test_the_table_says_what_a_score_is_and_what_the_answers_rest_on(tiny_suite, pair, tmp_path):
+    suite = copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl", ki67="ki67-wl")
+    never = {"logit": [-99.0], "rule": "fixed", "chosen_on": "no tumour among the tuning patients"}
+    change_bundle(suite, "tumor-fl", threshold=never)
+    ran = run("diagnose", suite, *pair[:2])
+    assert ran.code == 0, ran.err
+    assert ">= 0.00 [1]" in ran.out
+    assert "not assessable [2]" in ran.out
+    _, below = ran.out.split("[2]", 1)
+    assert below.splitlines()[1:] == [
+        "[1] the threshold of tumor-fl was not chosen on tuning patients (no tumour among the tuning patients)",
+        "[2] no WL image, which bundle ki67-wl needs",
+        "score >= locked threshold; the score is not a probability",
+        "Trained on SIMULATED images. Research use only. Not a medical device.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("real", "Trained on real images. Research use"),
+        ("unspecified", "The training manifest did not say whether its images are real. Research use"),
+    ],
+)
+def test_the_table_says_what_the_suite_was_trained_on(tiny_suite, pair, tmp_path, kind, words):
+    suite = copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl")
+    provenance = json.loads((suite / "tumor-fl" / "bundle.json").read_text())["provenance"]
+    change_bundle(suite, "tumor-fl", provenance={**provenance, "data_kind": kind})
+    set_suite(suite, data_kind=kind)
+    assert words in run("diagnose", suite, *pair).out
+
+
+def test_exposure_irradiance_dark_and_flat_reach_the_plan(tiny_suite, pair, tmp_path):
+    suite = copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl")
+
+    def score(*options):
+        ran = run("diagnose", suite, *pair[:2], *options, "--json")
+        assert ran.code == 0, ran.out
+        return lines(ran)[0]["tasks"]["tumor"]["y_score"]
+
+    plain = score()
+    plan = json.loads((suite / "tumor-fl" / "bundle.json").read_text())["fl_plan"]
+    change_bundle(suite, "tumor-fl", fl_plan={**plan, "per_exposure": True})
+    ran = run("diagnose", suite, *pair[:2], "--exposure-ms", 100, "--json")
+    refused(ran, "1 of 1 specimens")
+    assert "irradiance" in lines(ran)[0]["error"]
+    # 100 ms and 50 mW/cm2 are what counts are scaled to, so they change nothing; half the light does.
+    reference = ("--exposure-ms", 100, "--irradiance", 50)
+    assert score(*reference) == pytest.approx(plain)
+    assert score("--exposure-ms", 50, "--irradiance", 50) != pytest.approx(plain)
+    rng = np.random.default_rng(1)
+    for name, low, high in (("dark", 0, 400), ("flat", 2000, 60_000)):
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, rng.integers(low, high, (48, 64)).astype(np.uint16))
+        assert score(*reference, f"--fl-{name}", path) != pytest.approx(plain)
+        refused(run("diagnose", suite, *pair, f"--fl-{name}", tmp_path / "no.tif"), "no.tif: no such file")
+
+
+@pytest.mark.parametrize("option", ["--mm-per-px", "--exposure-ms", "--irradiance"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+def test_numbers_of_a_single_image_are_checked(tiny_suite, pair, option, value):
+    refused(run("diagnose", tiny_suite, *pair, f"{option}={value}"), option, "give more than 0")
+
+
+@pytest.mark.parametrize(
+    "option", [("--mm-per-px", 0), ("--exposure-ms", 100), ("--fl-dark", "x.tif"), ("--full-frame",)]
+)
+def test_what_describes_one_image_is_refused_beside_a_manifest(tiny_suite, four, option):
+    refused(run("diagnose", tiny_suite, "--manifest", four, *option), option[0], "belongs to --fl/--wl")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_bar_is_drawn_on_a_terminal_and_stdout_stays_clean(tiny_suite, tiny_cohort, as_json):
+    screen, stderr = pty.openpty()
+    command = [GLIOSCOPE, "diagnose", tiny_suite, "--manifest", tiny_cohort, *["--json"] * as_json]
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment) as process:
+        os.close(stderr)
+        drawn = bytearray()
+        reader = threading.Thread(target=read_all, args=(screen, drawn))
+        reader.start()
+        printed = process.stdout.read().decode()
+    reader.join()
+    os.close(screen)
+    assert process.returncode == 0
+    assert b"diagnosing" in drawn
+    assert "diagnosing" not in printed
+    if as_json:
+        assert len([json.loads(line) for line in printed.splitlines()]) == 120
+
+
+def read_all(terminal, into):
+    """Read until the other end is closed, which a terminal reports as an error."""
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 4096):
+            into.extend(part)
 
 
 def test_a_bundle_that_needs_both_images(tiny_suite, tmp_path, pair):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from glioscope.core import BundleError
 from glioscope.runtime import Cascade, load_bundle, load_suite_info
 
-from ..suites import copy_suite, lock_again, replace, set_suite
+from ..cli.cohorts import png_header
+from ..suites import change_bundle, copy_suite, lock_again, replace, set_suite
 
 FILES = (
     "SHA256SUMS",
@@ -36,12 +38,6 @@ def refused(suite, *words):
     assert "\n" not in message
     for word in (str(suite), *words):
         assert word in message, (word, message)
-
-
-def change_bundle(suite, **fields):
-    path = suite / "tumor-fl" / "bundle.json"
-    replace(path, json.dumps({**json.loads(path.read_text()), **fields}).encode())
-    lock_again(suite, "tumor-fl")
 
 
 def test_an_untouched_copy_loads(suite):
@@ -94,7 +90,7 @@ def test_another_schema(suite, which, version):
     if which == "suite":
         set_suite(suite, schema_version=version)
     else:
-        change_bundle(suite, schema_version=version)
+        change_bundle(suite, "tumor-fl", schema_version=version)
     refused(suite, f"{which}.json", f"schema version {version}", "reads version 1")
 
 
@@ -116,7 +112,7 @@ def test_missing_fields(suite):
 
 
 def test_unknown_field_of_a_bundle(suite):
-    change_bundle(suite, colour="red")
+    change_bundle(suite, "tumor-fl", colour="red")
     refused(suite, "bundle.json", "colour")
 
 
@@ -197,31 +193,63 @@ def test_a_probe_answer_that_is_none(suite, content, words):
 def test_another_preprocessing_plan(suite):
     plan = json.loads((suite / "tumor-fl" / "bundle.json").read_text())["fl_plan"]
     plan["normalisation"]["white"] *= 2
-    change_bundle(suite, fl_plan=plan)
+    change_bundle(suite, "tumor-fl", fl_plan=plan)
     refused(suite, "tumor-fl", "comes out of the plan", "grey levels off")
 
 
 def test_another_input_size(suite):
     plan = json.loads((suite / "tumor-fl" / "bundle.json").read_text())["fl_plan"]
     plan["canvas"]["size_px"] = 96
-    change_bundle(suite, fl_plan=plan)
+    change_bundle(suite, "tumor-fl", fl_plan=plan)
     refused(suite, "its probe image is (64, 64)", "its plan makes (96, 96)")
 
 
 def test_no_preprocessing_plan(suite):
-    change_bundle(suite, fl_plan=None)
+    change_bundle(suite, "tumor-fl", fl_plan=None)
     refused(suite, "input fl has no preprocessing plan")
 
 
 def test_thresholds_that_do_not_fit_the_task(suite):
-    change_bundle(suite, threshold={"logit": [], "rule": "x", "chosen_on": "tune"})
+    change_bundle(suite, "tumor-fl", threshold={"logit": [], "rule": "x", "chosen_on": "tune"})
     refused(suite, "has 0 thresholds; task tumor needs 1")
 
 
-def test_a_probe_image_that_is_damaged(suite):
-    replace(suite / "tumor-fl" / "probe_fl.png", b"hello")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"hello", "probe_fl.png is no PNG image"),
+        (png_header(64, 64), "probe_fl.png is damaged or of another kind"),
+        (png_header(20_000, 20_000), "probe_fl.png is over the limit of 1024 px a side"),
+    ],
+)
+def test_a_probe_image_that_is_damaged(suite, content, words):
+    replace(suite / "tumor-fl" / "probe_fl.png", content)
     lock_again(suite, "tumor-fl")
-    refused(suite, "its probe image cannot be used")
+    refused(suite, "tumor-fl", "its probe image", words)
+
+
+def test_the_probe_is_read_from_the_bytes_that_were_hashed(suite, monkeypatch):
+    whole = Path.read_bytes
+
+    def and_gone(path):
+        content = whole(path)
+        if path.suffix == ".png":
+            path.unlink()
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", and_gone)
+    assert list(Cascade.load(suite).bundles) == ["tumor"]
+    assert not list((suite / "tumor-fl").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b" " * 1_000_001, "over the limit of 1000000 bytes"), (b"\n" * 1001, "1001 lines, over the limit of 1000")],
+)
+@pytest.mark.parametrize("name", ["suite.json", "tumor-fl/SHA256SUMS"])
+def test_lists_that_are_too_long_are_not_read(suite, name, content, words):
+    replace(suite / name, content)
+    refused(suite, name, words)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -7,7 +7,7 @@ import pytest
 
 from glioscope.cohort import load_manifest, sources
 from glioscope.core import BUILT_IN_TASKS, Decision, Threshold
-from glioscope.imaging import SpecimenSource
+from glioscope.imaging import SpecimenSource, prepare_specimen
 from glioscope.runtime import Cascade, decide
 
 from ..suites import copy_suite
@@ -51,11 +51,74 @@ def test_ordinal_levels_are_a_distribution_even_where_the_cumulative_answers_cro
     found = decide(info, np.array([2.0, -1.0, -3.0]))
     p = 1 / (1 + np.exp(-np.array([2.0, -1.0, -3.0])))
     assert found.level_probabilities == pytest.approx([1 - p[0], p[0] - p[1], p[1] - p[2], p[2]])
-    assert found.answer == "2"
+    assert (found.decision, found.answer, found.threshold) == (Decision.LEVEL, "2", None)
     assert found.y_score == pytest.approx(p.mean())
     crossing = decide(info, np.array([-1.0, 2.0, -3.0])).level_probabilities
     assert sum(crossing) == pytest.approx(1)
     assert min(crossing) >= 0
+    lowest = decide(info, np.array([-5.0, -6.0, -7.0]))
+    assert (lowest.decision, lowest.answer) == (Decision.LEVEL, "1")
+
+
+def test_an_answer_says_when_its_threshold_was_not_chosen_on_tuning_patients(cascade):
+    chosen = at(cascade, "tumor", threshold=Threshold(logit=(0.0,), rule="x", chosen_on="tune"))
+    assert decide(chosen, np.array([1.0])).reasons == ()
+    fixed = Threshold(logit=(0.0,), rule="fixed", chosen_on="no tumour among the tuning patients")
+    (reason,) = decide(at(cascade, "tumor", threshold=fixed), np.array([1.0])).reasons
+    assert reason == (
+        f"the threshold of {chosen.name} was not chosen on tuning patients (no tumour among the tuning patients)"
+    )
+    levels = Threshold(logit=(0.0,) * 3, rule="most probable level", chosen_on="fixed")
+    assert decide(at(cascade, "tumor", task=BUILT_IN_TASKS["grade4"], threshold=levels), np.zeros(3)).reasons == ()
+
+
+def answering(cascade, specimens, decision):
+    """A specimen whose tumour answer is `decision`."""
+    return next(s for s in specimens if cascade.diagnose(s).tasks[0].decision is decision)
+
+
+def test_the_tumour_answer_stands_where_a_later_task_lacks_its_image(tiny_suite, specimens, tmp_path):
+    cascade = Cascade.load(copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl", ki67="ki67-wl"), threads=1)
+    whole = answering(cascade, specimens, Decision.POSITIVE)
+    answer = cascade.diagnose(replace(whole, wl_image=None))
+    tumor, ki67 = answer.tasks
+    assert answer.error is None
+    assert tumor == cascade.diagnose(whole).tasks[0]
+    assert (ki67.decision, ki67.y_score) == (Decision.NOT_ASSESSABLE, None)
+    assert ki67.reasons == ("no WL image, which bundle ki67-wl needs",)
+    other = answering(cascade, specimens, Decision.NEGATIVE)
+    assert cascade.diagnose(replace(other, wl_image=None)).tasks[1].decision is Decision.NOT_ASKED
+
+
+def test_without_the_image_of_the_first_task_there_is_no_diagnosis(tiny_suite, specimens, tmp_path):
+    cascade = Cascade.load(copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-wl", ki67="ki67-fl"), threads=1)
+    answer = cascade.diagnose(replace(specimens[0], wl_image=None))
+    assert (answer.error, answer.tasks) == ("no WL image, which bundle tumor-wl needs", ())
+    alone = Cascade.load(copy_suite(tiny_suite, tmp_path / "alone", ki67="ki67-fl"), threads=1)
+    assert alone.diagnose(replace(specimens[0], fl_image=None)).error == "no FL image, which bundle ki67-fl needs"
+
+
+def test_a_later_image_that_is_there_but_damaged_is_still_an_error(tiny_suite, specimens, tmp_path):
+    cascade = Cascade.load(copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl", ki67="ki67-wl"), threads=1)
+    (tmp_path / "bad.png").write_bytes(b"hello")
+    whole = answering(cascade, specimens, Decision.POSITIVE)
+    assert "bad.png" in cascade.diagnose(replace(whole, wl_image=tmp_path / "bad.png")).error
+
+
+def test_what_was_decided_on_each_image_comes_with_the_answer(tiny_suite, specimens, tmp_path):
+    cascade = Cascade.load(copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fusion", ki67="ki67-fl"), threads=1)
+    sets = specimens[:2]
+    info = cascade.bundles["tumor"].info
+    found = cascade.diagnose(sets).preparation
+    assert set(found) == {"fl", "wl"}
+    for name in ("fl", "wl"):
+        images = [s.fl_image if name == "fl" else s.wl_image for s in sets]
+        made = [prepare_specimen(s, fl_plan=info.fl_plan, wl_plan=info.wl_plan) for s in sets]
+        records = [(m.fl if name == "fl" else m.wl).record.as_row() for m in made]
+        expected = [{"image": image.name, **record} for image, record in zip(images, records, strict=True)]
+        assert list(found[name]) == expected
+    assert found["fl"][0]["offset"] > 0
+    assert cascade.diagnose(sets).to_json()["preparation"]["fl"] == list(found["fl"])
 
 
 def test_grade_and_ki67_of_what_is_not_called_tumour_are_not_asked(cascade, specimens):

@@ -38,8 +38,11 @@ class Decision(StrEnum):
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
+    LEVEL = "level"
+    """An ordinal task: neither positive nor negative; `answer` names the level."""
     INDETERMINATE = "indeterminate"
     NOT_ASSESSABLE = "not_assessable"
+    """An image that the task needs is not there; `reasons` says which."""
     NOT_ASKED = "not_asked"
     """Grade and Ki-67 of a specimen that is not called tumour."""
 
@@ -63,6 +66,7 @@ class TaskDiagnosis:
     level_probabilities: tuple[float, ...] = ()
     y_probability: float | None = None
     reasons: tuple[str, ...] = ()
+    """What whoever reads the answer has to know of it, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Diagnosis:
     tasks: tuple[TaskDiagnosis, ...] = ()
     error: str | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
+    preparation: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
+    """Input ("fl", "wl") -> for each image: its file name and the `PlanRecord` of its preparation."""
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain types, ready for `json.dumps`."""
@@ -93,6 +99,7 @@ class Diagnosis:
                 }
                 for t in self.tasks
             },
+            "preparation": {name: list(records) for name, records in self.preparation.items()},
             "timings_ms": {name: round(value, 3) for name, value in self.timings_ms.items()},
             "notice": "Research use only. Not a medical device.",
         }

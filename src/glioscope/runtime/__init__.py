@@ -5,6 +5,6 @@ it, `cases` keeps it, `cli` prints it.
 """
 
 from ._bundle import Answer, Bundle, load_bundle, load_suite_info
-from ._cascade import FIRST_TASK, Cascade, decide
+from ._cascade import FIRST_TASK, Cascade, decide, threshold_note
 
-__all__ = ["FIRST_TASK", "Answer", "Bundle", "Cascade", "decide", "load_bundle", "load_suite_info"]
+__all__ = ["FIRST_TASK", "Answer", "Bundle", "Cascade", "decide", "load_bundle", "load_suite_info", "threshold_note"]

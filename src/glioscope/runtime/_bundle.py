@@ -3,24 +3,30 @@
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from glioscope.core import BUNDLE_SCHEMA, BundleError, BundleInfo, ImageError, SuiteInfo
-from glioscope.imaging import apply_fl_plan, apply_wl_plan, network_input, read_fl, read_wl
+from glioscope.imaging import RawImage, apply_fl_plan, apply_wl_plan, infer_white_level, network_input
 
 Record = TypeVar("Record", BundleInfo, SuiteInfo)
 
 PROBE_GREY_LEVELS = 1
 PROBE_LOGIT = 1e-3
 _MAX_FILE_BYTES = 1 << 30
+_MAX_LIST_BYTES = 1_000_000
+_MAX_LIST_LINES = 1000
+"""Of `suite.json` and `SHA256SUMS`, which are read before any hash is known."""
+_MAX_PROBE_SIDE_PX = 1024
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Names of bundles and of their files: nothing that leads to another folder."""
 
@@ -61,7 +67,7 @@ def load_suite_info(folder: Path) -> SuiteInfo:
         inside = folder / "suite"
         hint = f"; did you mean {inside}?" if (inside / "suite.json").is_file() else ""
         raise BundleError(f"{folder}: no suite here (suite.json is missing){hint}")
-    info = _parse(path.read_bytes(), path, SuiteInfo)
+    info = _parse(_read_list(path), path, SuiteInfo)
     if not info.answers:
         raise BundleError(f"{path}: names no bundle that answers a task")
     for name in info.answers.values():
@@ -104,7 +110,7 @@ def load_bundle(folder: Path, *, threads: int = 2, sums_sha256: str | None = Non
         raise BundleError(f"{folder / 'model.onnx'}: not a usable network: {_first_line(error)}") from error
     bundle = Bundle(info, session)
     _check_signature(bundle, folder)
-    _check_probe(bundle, folder, _probe_answer(contents, info, folder))
+    _check_probe(bundle, folder, contents, _probe_answer(contents, info, folder))
     return bundle
 
 
@@ -116,7 +122,7 @@ def _verified(folder: Path, sums_sha256: str | None) -> dict[str, bytes]:
     sums = folder / "SHA256SUMS"
     if not sums.is_file():
         raise BundleError(f"{folder}: no bundle here (SHA256SUMS is missing)")
-    text = sums.read_bytes()
+    text = _read_list(sums)
     if sums_sha256 is not None and hashlib.sha256(text).hexdigest() != sums_sha256:
         raise BundleError(f"{sums}: is not the file that the suite was locked with")
     contents = {}
@@ -134,6 +140,18 @@ def _verified(folder: Path, sums_sha256: str | None) -> dict[str, bytes]:
             raise BundleError(f"{path}: was changed after the bundle was locked (its SHA-256 differs)")
     _require_listed(contents, ("model.onnx", "bundle.json", "probe.json"), folder)
     return contents
+
+
+def _read_list(path: Path) -> bytes:
+    """Content of a file that is short unless something is wrong with it."""
+    with path.open("rb") as stream:
+        content = stream.read(_MAX_LIST_BYTES + 1)
+    if len(content) > _MAX_LIST_BYTES:
+        raise BundleError(f"{path}: is over the limit of {_MAX_LIST_BYTES} bytes")
+    lines = content.count(b"\n")
+    if lines > _MAX_LIST_LINES:
+        raise BundleError(f"{path}: has {lines} lines, over the limit of {_MAX_LIST_LINES}")
+    return content
 
 
 def _require_listed(contents: dict[str, bytes], names: Iterable[str], folder: Path) -> None:
@@ -187,17 +205,16 @@ def _probe_answer(contents: dict[str, bytes], info: BundleInfo, folder: Path) ->
     return logit
 
 
-def _check_probe(bundle: Bundle, folder: Path, expected: NDArray[np.float64]) -> None:
+def _check_probe(bundle: Bundle, folder: Path, contents: dict[str, bytes], expected: NDArray[np.float64]) -> None:
     """The stored picture must come out of the plan, and out of the network, as it did at export."""
     images = {}
     try:
         for name in bundle.info.modality.inputs:
-            made = _prepare_probe(bundle.info, name, folder)
-            reader = read_fl if name == "fl" else read_wl
-            stored = reader(folder / f"probe_{name}_prepared.png").pixels.astype(np.int16)
+            made = _prepare_probe(bundle.info, name, contents, folder)
+            stored = _probe_pixels(contents, f"probe_{name}_prepared.png", folder).astype(np.int32)
             if stored.shape != made.shape:
                 raise BundleError(f"{folder}: its probe image is {stored.shape}; its plan makes {made.shape}")
-            worst = int(np.abs(made.astype(np.int16) - stored).max())
+            worst = int(np.abs(made.astype(np.int32) - stored).max())
             if worst > PROBE_GREY_LEVELS:
                 raise BundleError(f"{folder}: its probe image comes out of the plan {worst} grey levels off (limit 1)")
             plan = bundle.info.fl_plan if name == "fl" else bundle.info.wl_plan
@@ -217,10 +234,28 @@ def _check_probe(bundle: Bundle, folder: Path, expected: NDArray[np.float64]) ->
         raise BundleError(f"{folder}: answers its probe image {difference:.2g} off (limit {PROBE_LOGIT:g})")
 
 
-def _prepare_probe(info: BundleInfo, name: str, folder: Path) -> NDArray[np.uint8]:
+def _prepare_probe(info: BundleInfo, name: str, contents: dict[str, bytes], folder: Path) -> NDArray[np.uint8]:
+    pixels = _probe_pixels(contents, f"probe_{name}.png", folder)
+    counts = pixels.astype(np.uint16) if name == "fl" else pixels
+    image = RawImage(counts, infer_white_level(pixels), folder / f"probe_{name}.png")
     if name == "fl" and info.fl_plan is not None:
-        image = read_fl(folder / "probe_fl.png")
         return apply_fl_plan(info.fl_plan, image, exposure_ms=100.0, irradiance_mw_cm2=50.0).image
     if name == "wl" and info.wl_plan is not None:
-        return apply_wl_plan(info.wl_plan, read_wl(folder / "probe_wl.png")).image
+        return apply_wl_plan(info.wl_plan, image).image
     raise BundleError(f"{folder / 'bundle.json'}: input {name} has no preprocessing plan")
+
+
+def _probe_pixels(contents: dict[str, bytes], name: str, folder: Path) -> NDArray[Any]:
+    """A probe picture from the bytes that were hashed: uint16 or uint8 (H, W) of FL, uint8 (H, W, 3) RGB of WL."""
+    content = contents[name]
+    # The size stands in the header: a small file can announce pixels that fill the memory.
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
+        raise BundleError(f"{folder}: its probe image cannot be used: {name} is no PNG image")
+    width, height = struct.unpack(">II", content[16:24])
+    if max(width, height) > _MAX_PROBE_SIDE_PX:
+        raise BundleError(f"{folder}: its probe image {name} is over the limit of {_MAX_PROBE_SIDE_PX} px a side")
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    colour = name.startswith("probe_wl")
+    if pixels is None or pixels.shape[2:] != ((3,) if colour else ()) or (colour and pixels.dtype != np.uint8):
+        raise BundleError(f"{folder}: its probe image cannot be used: {name} is damaged or of another kind")
+    return np.ascontiguousarray(pixels[..., ::-1]) if colour else pixels
