@@ -33,7 +33,7 @@ from glioscope.runtime import load_bundle  # noqa: E402
 PLAIN = {"fl": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "wl": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 
 
-def info(modality=Modality.FL, *, task="tumor", auc=0.8, name="x"):
+def info(modality=Modality.FL, *, task="tumor", auc=0.8, name="x", tune_specimens=10):
     canvas = Canvas(size_px=64)
     n = BUILT_IN_TASKS[task].n_outputs
     return BundleInfo(
@@ -44,7 +44,7 @@ def info(modality=Modality.FL, *, task="tumor", auc=0.8, name="x"):
         fl_plan=FLPlan(canvas=canvas) if "fl" in modality.inputs else None,
         wl_plan=WLPlan(canvas=canvas) if "wl" in modality.inputs else None,
         threshold=Threshold(logit=(0.0,) * n, rule="fixed", chosen_on="fixed"),
-        metrics=Metrics(tune_auc=auc, tune_specimens=10, tune_patients=2),
+        metrics=Metrics(tune_auc=auc, tune_specimens=tune_specimens, tune_patients=2),
         provenance=Provenance(
             data_kind="simulated",
             manifest_sha256="0" * 64,
@@ -133,15 +133,17 @@ def test_probe_images_are_always_the_same_and_look_like_a_specimen():
 
 @pytest.fixture
 def choose(tmp_path):
-    """Which bundle answers, given {modality: AUC on tuning patients}."""
+    """Which bundle answers, given {modality: AUC on tuning patients} and on how many specimens (10 where not said)."""
 
-    def chosen(aucs):
+    def chosen(aucs, counts=None):
         bundles = {}
         for modality, auc in aucs.items():
             name = f"tumor-{modality}"
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / "SHA256SUMS").write_text(name)
-            bundles[name] = info(Modality(modality), auc=auc, name=name)
+            bundles[name] = info(
+                Modality(modality), auc=auc, name=name, tune_specimens=(counts or {}).get(modality, 10)
+            )
         suite = write_suite(tmp_path, bundles, "simulated")
         assert json.loads((tmp_path / "suite.json").read_text())["answers"] == suite.answers
         assert suite.bundles == tuple(sorted(bundles))
@@ -165,3 +167,10 @@ def choose(tmp_path):
 )
 def test_the_best_tuning_auc_answers_ties_go_to_fl_then_to_the_simpler(choose, aucs, best):
     assert choose(aucs) == best
+
+
+def test_a_bundle_scored_on_fewer_tuning_specimens_does_not_answer(choose):
+    aucs = {"fl": 0.8, "wl": 0.85, "fusion": 0.95}
+    assert choose(aucs, {"fusion": 6}) == "wl"
+    assert choose(aucs, {"fusion": 6, "wl": 6}) == "fl"
+    assert choose({"fl": None, "wl": 0.9}, {"wl": 6}) == "fl"

@@ -23,6 +23,7 @@ from glioscope.cohort import (  # noqa: E402
 from glioscope.core import Canvas, Decision, FLPlan, InputError, Modality, WLPlan  # noqa: E402
 from glioscope.imaging import prepare_specimen, specimen_signal  # noqa: E402
 from glioscope.models import (  # noqa: E402
+    FinetuneSettings,
     ProbeSettings,
     TrainSettings,
     create_backbone,
@@ -296,3 +297,29 @@ def test_an_ordinal_task_is_judged_by_what_theatre_answers(graded):
                 margin = np.sort(answer.level_probabilities)
                 assert margin[-1] - margin[-2] < 1e-3 or answer.answer == ("2", "3", "4")[row["level"]]
     assert asked > 0
+
+
+def test_fusion_by_fine_tuning_starts_from_its_parts_and_goes_on_after_a_stop(tiny_cohort, tmp_path):
+    finetuning = FinetuneSettings(epochs=1, dropout=0.25, start="xavier", learning_rate=1e-3)
+    given = training(tiny_cohort, strategy="finetune", finetune=finetuning)
+    given[2] = [Modality.FUSION]
+    first, said = train_study(*given, tmp_path, report=str, progress=False), []
+    rows = first.predictions
+    assert set(rows["model"]) == {f"{modality}-finetune" for modality in ("fl", "wl", "fusion")}
+    info = json.loads((tmp_path / "suite" / "tumor-fusion" / "bundle.json").read_text())
+    chosen = info["provenance"]["settings"]
+    assert (chosen["precision"], chosen["fl_augment.brightness"]) == ("32-true", "(0.5, 1.5)")
+    assert (chosen["wl_augment.rotate_deg"], chosen["dropout"]) == (180.0, 0.25)
+    assert info["provenance"]["split"] == f"{given[3].scheme}, seed 0"
+    assert chosen["fusion"] in ("late average", "joint")
+    if chosen["fusion"] == "late average":
+        logit = {m: np.log(part["y_score"] / (1 - part["y_score"])).to_numpy() for m, part in rows.groupby("model")}
+        mean = (logit["fl-finetune"] + logit["wl-finetune"]) / 2
+        np.testing.assert_allclose(logit["fusion-finetune"], mean, atol=1e-3)
+    assert info["metrics"]["tune_auc"] >= max(chosen["fusion_tune_auc_late_average"], chosen["fusion_tune_auc_joint"])
+    part = tmp_path / "parts" / "tumor-fusion.sha256"
+    part.unlink()  # as if it had been stopped before its predictions were kept
+    again = train_study(*given, tmp_path, resume=True, report=said.append, progress=False)
+    assert [line for line in said if "done before" in line] == [f"fold 0 tumor-{m}: done before" for m in ("fl", "wl")]
+    pd.testing.assert_frame_equal(first.predictions, again.predictions)
+    assert part.is_file()

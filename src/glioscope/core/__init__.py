@@ -8,7 +8,7 @@ from ._bundle import BUNDLE_SCHEMA, BundleInfo, Metrics, Provenance, SuiteInfo, 
 from ._errors import BundleError, GlioscopeError, ImageError, InputError, ManifestError, Problem, SplitError
 from ._files import atomic_file, atomic_folder, sha256_of, write_text
 from ._plan import Autocontrast, Canvas, Denoise, FLPlan, Normalisation, PlanRecord, WLPlan
-from ._records import Decision, Diagnosis, Modality, Pathology, Role, TaskDiagnosis
+from ._records import Decision, Diagnosis, Modality, Role, TaskDiagnosis
 from ._task import BUILT_IN_TASKS, Task
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "Metrics",
     "Modality",
     "Normalisation",
-    "Pathology",
     "PlanRecord",
     "Problem",
     "Provenance",

@@ -45,13 +45,15 @@ class Provenance(_Record):
     train_patients: tuple[str, ...]
     tune_patients: tuple[str, ...]
     fold: int | None
+    split: str = ""
+    """How patients were divided, with the seed of that; blank in bundles of before it was recorded."""
     seed: int
     strategy: Literal["probe", "finetune"]
     weights: str
     """Which pretrained weights, and from where."""
     class_counts: dict[str, int]
     settings: dict[str, str | int | float | bool | None]
-    """Input size, batch size, epochs, warm-up, learning rate: the choices the paper does not state."""
+    """Batch size, epochs, warm-up, learning rate, augmentation, precision: the choices the paper does not state."""
     versions: dict[str, str]
 
 
@@ -75,7 +77,8 @@ class BundleInfo(_Record):
 class SuiteInfo(_Record):
     """Contents of `suite.json`: for each task the bundle that answers, and all that were trained.
 
-    `answers`: task -> bundle folder; best AUC on tuning patients, ties to FL, then to the simpler.
+    `answers`: task -> bundle folder; best AUC on tuning patients, ties to FL, then to the simpler. Where images are
+    missing, only bundles that were scored on as many tuning specimens as any other are compared.
     """
 
     schema_version: Literal[1] = 1

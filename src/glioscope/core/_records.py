@@ -18,13 +18,6 @@ class Modality(StrEnum):
         return ("fl", "wl") if self is Modality.FUSION else (self.value,)
 
 
-class Pathology(StrEnum):
-    """The gold standard of task `tumor`."""
-
-    TUMOR = "tumor"
-    NON_TUMOR = "non-tumor"
-
-
 class Role(StrEnum):
     """What a patient is used for in one fold."""
 

@@ -28,7 +28,7 @@ excised specimen. Backbone {info.backbone}, strategy {p.strategy}. {p.weights}.
 {_DATA_KIND.get(p.data_kind, "The manifest does not say whether its images are real or simulated.")}
 
 Trained on {len(p.train_patients)} patients ({counts} image sets); threshold and choices on {len(p.tune_patients)} other
-patients ({m.tune_specimens} specimens with a label). Fold {p.fold}, seed {p.seed}.
+patients ({m.tune_specimens} specimens with a label). Fold {p.fold}, seed {p.seed}, split {p.split}.
 Manifest SHA-256 {p.manifest_sha256}.
 
 ## Performance

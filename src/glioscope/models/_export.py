@@ -152,11 +152,18 @@ def _write_sums(folder: Path) -> None:
 def write_suite(folder: Path, bundles: dict[str, BundleInfo], data_kind: str) -> SuiteInfo:
     """Write `suite.json` over the bundles that stand in `folder`, choosing for each task the one that answers.
 
-    The best AUC on tuning patients answers; ties go to FL, then to the simpler (one input before two).
+    The best AUC on tuning patients answers; ties go to FL, then to the simpler (one input before two). AUCs on
+    different specimens do not compare: a bundle that was scored on fewer tuning specimens than another of its task,
+    because they lack an image, does not answer.
     """
     order = {Modality.FL: 0, Modality.WL: 1, Modality.FUSION: 2}
+    most: dict[str, int] = {}
+    for info in bundles.values():
+        most[info.task.name] = max(most.get(info.task.name, 0), info.metrics.tune_specimens)
     answers: dict[str, str] = {}
     for name, info in sorted(bundles.items(), key=lambda item: order[item[1].modality]):
+        if info.metrics.tune_specimens < most[info.task.name]:
+            continue
         current = answers.get(info.task.name)
         if current is None or _rank(info) > _rank(bundles[current]):
             answers[info.task.name] = name

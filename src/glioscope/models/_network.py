@@ -1,22 +1,9 @@
 """One network for every modality: a backbone per image, pooled, concatenated, one linear head."""
 
-from typing import NamedTuple
-
 import torch
 from torch import nn
 
 from glioscope.core import Modality
-
-
-class Outputs(NamedTuple):
-    """What the exported graph gives (contract 4)."""
-
-    logit: torch.Tensor
-    """(N, K)"""
-    cams: tuple[torch.Tensor, ...]
-    """One (N, h, w) an input: signed, summing (with the bias) to the mean logit; no ReLU."""
-    features: torch.Tensor
-    """(N, d): pooled features of all inputs, concatenated."""
 
 
 class SpecimenNet(nn.Module):
@@ -65,7 +52,10 @@ class ExportedNet(nn.Module):
         self.network = network
 
     def forward(self, *images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Logit, one signed cam an input, features; see `Outputs`."""
+        """Logit (N, K), one cam (N, h, w) an input, features (N, d).
+
+        Cams are signed, without ReLU: over all inputs and pixels they sum, with the bias, to the mean logit.
+        """
         maps = self.network.maps(*images)
         features = torch.cat([m.mean((2, 3)) for m in maps], dim=1)
         # An ordinal task has K-1 rows; their mean row explains the expected level.

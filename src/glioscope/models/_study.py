@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from glioscope.cohort import Cohort, Split, labels, present_levels, sources, write_predictions, write_split
 from glioscope.core import (
@@ -26,7 +27,8 @@ from glioscope.stats import evaluate_predictions, level_probabilities
 
 from ._card import model_card
 from ._export import OPSET, PARITY_IMAGES, export_bundle, library_versions, write_suite
-from ._fit import FittedModel, FoldData, fit_model, ordinal_targets
+from ._finetune import _precision as resolved_precision
+from ._fit import FittedModel, FoldData, Notes, fit_model, ordinal_targets
 from ._images import PreparedImages, prepare_images, resolve_white
 from ._network import SpecimenNet
 from ._probe import FrozenFeatures
@@ -74,7 +76,7 @@ def train_study(
         image that a modality needs.
     """
     # Whatever can be refused is refused before anything is written.
-    run = _Run(cohort, settings, out, resume, report, progress, prepare_progress)
+    run = _Run(cohort, settings, out, f"{split.scheme}, seed {split.seed}", resume, report, progress, prepare_progress)
     tasks = [run.learnable(task, split, modalities) for task in tasks]
     run.check_classes(split, tasks, modalities)
     claim(out, cohort, tasks, modalities, split, settings, resume=resume)
@@ -100,6 +102,7 @@ class _Run:
     cohort: Cohort
     settings: TrainSettings
     out: Path
+    split_name: str
     resume: bool
     report: Report
     progress: bool
@@ -166,7 +169,6 @@ class _Run:
         """Train, export and score one fold; returns its predictions."""
         row_roles = np.array([str(roles.get(p, "unused")) for p in self._patients], object)
         images, fl_plan = self._images(modalities, row_roles)
-        self._write_preparation(folder / "preparation.csv", images)
         bundles, tables = {}, []
         for task in tasks:
             data = FoldData(images, self._specimens, self._patients, row_roles, self._targets(task))
@@ -175,6 +177,7 @@ class _Run:
                 info, table = self._model(task, modality, fold, data, parts, fl_plan, folder)
                 bundles[info.name] = info
                 tables.append(table)
+        self._write_preparation(folder / "preparation.csv", images)
         write_suite(folder / "suite", bundles, self.cohort.data_kind)
         return pd.concat(tables, ignore_index=True)
 
@@ -259,9 +262,8 @@ class _Run:
         settings = self.settings
         targets = data.targets[data.rows(modality, "train")]
         level = targets.sum(1).astype(int)
+        created = datetime.now(UTC).isoformat(timespec="seconds")
         counts = {c: int((level == k).sum()) for k, c in enumerate(task.class_names)}
-        choices = settings.finetune if settings.strategy == "finetune" else settings.probe
-        shown = {k: v if isinstance(v, str | int | float) else str(v) for k, v in choices.model_dump().items()}
         return BundleInfo(
             name=name,
             task=task,
@@ -277,16 +279,32 @@ class _Run:
                 train_patients=_patients_with(data, "train"),
                 tune_patients=_patients_with(data, "tune"),
                 fold=fold,
+                split=self.split_name,
                 seed=settings.seed,
                 strategy=settings.strategy,
                 weights=fitted.weights,
                 class_counts=counts,
-                settings={**shown, **fitted.notes, "created": datetime.now(UTC).isoformat(timespec="seconds")},
+                settings={**_choices(settings, modality), **fitted.notes, "created": created},
                 versions=library_versions(),
             ),
             n_features=fitted.network.head.in_features,
             opset=OPSET,
         )
+
+
+def _choices(settings: TrainSettings, modality: Modality) -> Notes:
+    """What was chosen for this model: probing knows neither augmentation nor mixed precision."""
+    if settings.strategy == "probe":
+        return _flat(settings.probe)
+    augments = {"fl": settings.fl_augment, "wl": settings.wl_augment}
+    chosen = {**_flat(settings.finetune), "precision": resolved_precision(settings.precision)}
+    for name in modality.inputs:
+        chosen |= {f"{name}_augment.{key}": value for key, value in _flat(augments[name]).items()}
+    return chosen
+
+
+def _flat(settings: BaseModel) -> Notes:
+    return {k: v if isinstance(v, str | int | float) else str(v) for k, v in settings.model_dump().items()}
 
 
 def _in_order(modalities: Sequence[Modality]) -> list[Modality]:
