@@ -4,27 +4,22 @@ import errno
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from glioscope import RESEARCH_USE, __version__
+from glioscope._terminal import err, out, print_answers, print_metrics, print_table, progress, say, say_error
 from glioscope.core import (
     BUILT_IN_TASKS,
     BundleInfo,
-    Decision,
     Diagnosis,
     InputError,
     ManifestError,
     Modality,
-    TaskDiagnosis,
 )
 
 if TYPE_CHECKING:
@@ -35,9 +30,6 @@ if TYPE_CHECKING:
     from glioscope.runtime import Cascade
 
 PAPER_TASKS = ("tumor", "grade", "ki67")
-SCORE = "score >= locked threshold; the score is not a probability"
-TRAINED_ON = {"simulated": "Trained on SIMULATED images.", "real": "Trained on real images."}
-UNSTATED = "The training manifest did not say whether its images are real."
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
 _SAYABLE = frozenset(
@@ -56,10 +48,6 @@ app = typer.Typer(
     help=f"Specimen diagnosis from near-infrared fluorescence (FL) and white light (WL). {RESEARCH_USE}",
     pretty_exceptions_enable=False,
 )
-# Names of files and specimens are printed as they are: "[red]" or ":warning:" in one is no markup.
-out = Console(markup=False, emoji=False, highlight=False)
-err = Console(stderr=True, markup=False, emoji=False, highlight=False)
-
 ManifestArgument = Annotated[Path, typer.Argument(help="Manifest: CSV, XLSX or Parquet (docs/manifest.md).")]
 TaskOption = Annotated[
     list[str] | None, typer.Option("--task", help="tumor, grade, ki67, grade4, idh, codel, or one of --task-file.")
@@ -92,7 +80,7 @@ def simulate(
     if not (width.isdigit() and height.isdigit()):
         raise InputError(f"--size {size!r} is not WIDTHxHEIGHT, for example 160x128")
     _refuse_existing(folder)
-    with _progress("rendering") as advance:
+    with progress("rendering") as advance:
         run(
             folder,
             n_patients=patients,
@@ -119,12 +107,12 @@ def check(
     from glioscope.cohort import load_manifest, resolve_tasks, summarise
 
     tasks = resolve_tasks(task or list(BUILT_IN_TASKS), task_file, ki67_cut_off=ki67_cut_off)
-    with _progress("reading images") as advance:
+    with progress("reading images") as advance:
         cohort = load_manifest(manifest, check_pixels=not headers_only, on_error="keep", progress=advance)
     for warning in cohort.warnings:
-        _say("warning", "yellow", str(warning))
+        say("warning", "yellow", str(warning))
     summary = summarise(cohort, tasks)
-    _print_table(
+    print_table(
         f"{manifest}: {summary.specimens} specimens of {summary.patients} patients ({cohort.data_kind} images); "
         f"{summary.fl_specimens} with FL, {summary.wl_specimens} with WL",
         ("task", "class", "specimens", "patients"),
@@ -180,12 +168,12 @@ def train(
         tasks[number] = present_levels(cohort, asked)
         absent = [level for level in asked.levels if level not in tasks[number].levels]
         if absent:
-            _say("task", "yellow", f"{asked.name}: no specimen of level {', '.join(absent)}; trained on the others")
+            say("task", "yellow", f"{asked.name}: no specimen of level {', '.join(absent)}; trained on the others")
     split = _split(cohort, tasks, split_file, folds, leave_one_patient_out, test_fraction, seed)
     for note in split.notes:
-        _say("split", "yellow", note)
+        say("split", "yellow", note)
     modalities = modality or [Modality.FL, Modality.WL]
-    with _progress("preparing images") as advance:
+    with progress("preparing images") as advance:
         result = train_study(
             cohort,
             tasks,
@@ -198,7 +186,7 @@ def train(
             progress=err.is_terminal,
             prepare_progress=advance,
         )
-    _print_metrics(result.metrics, cohort.data_kind)
+    print_metrics(result.metrics, cohort.data_kind)
     _warn_of_thresholds(result.suites)
     _print_suites(result.suites, folder)
 
@@ -249,17 +237,18 @@ def diagnose(
     cascade = Cascade.load(suite)
     watched = manifest is not None and not (as_json and sys.stdout.isatty())
     answers = []
-    with _progress("diagnosing", shown=watched) as advance:
+    with progress("diagnosing", shown=watched) as advance:
         for answer in _answers(cascade, specimens, faults):
             answers.append(answer)
             if as_json:
                 print(json.dumps({**answer.to_json(), "data_kind": cascade.data_kind}), flush=True)  # noqa: T201
             advance(len(answers), len(specimens))
     if not as_json:
-        _print_answers(answers, cascade)
+        names = {task: bundle.info.name for task, bundle in cascade.bundles.items()}
+        print_answers(answers, names, cascade.data_kind)
     failed = sum(answer.error is not None for answer in answers)
     if failed:
-        _error(f"{failed} of {len(specimens)} specimens could not be diagnosed")
+        say_error(f"{failed} of {len(specimens)} specimens could not be diagnosed")
         raise typer.Exit(2)
 
 
@@ -314,41 +303,8 @@ def _faults(cohort: "Cohort") -> dict[str, str]:
         if problem.row in owner and (whole_row or needed & set(str(problem.column).split(", "))):
             found.setdefault(owner[problem.row], []).append(str(problem))
         else:
-            _say("warning", "yellow", f"{cohort.path}: {problem}")
+            say("warning", "yellow", f"{cohort.path}: {problem}")
     return {specimen: "; ".join(sentences) for specimen, sentences in found.items()}
-
-
-def _print_answers(answers: list[Diagnosis], cascade: "Cascade") -> None:
-    """A table with a row a specimen, and below it the notes that its cells point to."""
-    table = Table(show_edge=False)
-    for column in ("specimen", *(bundle.info.name for bundle in cascade.bundles.values()), "ms"):
-        table.add_column(column)
-    notes: dict[str, int] = {}
-    for answer in answers:
-        table.add_row(*_diagnosis_row(answer, list(cascade.bundles), notes))
-    out.print(table)
-    for note, number in notes.items():
-        out.print(f"[{number}] {note}", soft_wrap=True)
-    for line in (SCORE, f"{TRAINED_ON.get(cascade.data_kind, UNSTATED)} {RESEARCH_USE}"):
-        out.print(line, style="dim", soft_wrap=True)
-
-
-def _diagnosis_row(answer: Diagnosis, tasks: list[str], notes: dict[str, int]) -> list[str | Text]:
-    if answer.error is not None:
-        return [answer.specimen_id, Text(answer.error, "red"), *[""] * len(tasks)]
-    by_task = {t.task: t for t in answer.tasks}
-    cells = [_answer_cell(by_task[task], notes) for task in tasks]
-    return [answer.specimen_id, *cells, f"{answer.timings_ms['total']:.0f}"]
-
-
-def _answer_cell(answer: TaskDiagnosis, notes: dict[str, int]) -> str:
-    """The answer with its score, the locked threshold that it is above or below, and the numbers of its notes."""
-    shown = answer.answer
-    if answer.y_score is not None:
-        shown += f" {answer.y_score:.2f}"
-    if answer.threshold is not None:
-        shown += f" {'>=' if answer.decision is Decision.POSITIVE else '<'} {answer.threshold:.2f}"
-    return shown + "".join(f" [{notes.setdefault(reason, len(notes) + 1)}]" for reason in answer.reasons)
 
 
 def _trainable(cohort: "Cohort", tasks: "Mapping[str, Task]") -> "list[Task]":
@@ -359,7 +315,7 @@ def _trainable(cohort: "Cohort", tasks: "Mapping[str, Task]") -> "list[Task]":
     for counted in summarise(cohort, tasks).tasks:
         absent = [found.name for found in counted.classes if not found.specimens]
         if absent:
-            _say("task", "yellow", f"{counted.task}: skipped, no specimen is labelled {' or '.join(absent)}")
+            say("task", "yellow", f"{counted.task}: skipped, no specimen is labelled {' or '.join(absent)}")
         else:
             chosen.append(tasks[counted.task])
     if not chosen:
@@ -380,7 +336,7 @@ def _warn_of_thresholds(suites: Mapping[int, Path]) -> None:
                 folds.setdefault(note, []).append(fold)
     for note, where in folds.items():
         which = "" if len(suites) == 1 else f", fold {', '.join(map(str, where))}"
-        _say("warning", "yellow", note + which)
+        say("warning", "yellow", note + which)
 
 
 def _print_suites(suites: Mapping[int, Path], folder: Path) -> None:
@@ -458,66 +414,9 @@ def _split(
     return split_patients(cohort, tasks, test_fraction=test_fraction, seed=seed)
 
 
-def _print_metrics(metrics: dict[str, Any], data_kind: str) -> None:
-    rows = []
-    for task, entry in metrics["protocols"]["strict"]["tasks"].items():
-        for model, values in entry["models"].items():
-            auc = values.get("auc")
-            shown = "one class only" if auc is None else f"{auc['value']:.3f}{_interval(auc)}"
-            cells = [f"{values[k]['value']:.3f}" if k in values else "" for k in ("sensitivity", "specificity")]
-            # A model without WL, say, is measured on the specimens that have FL.
-            counts = [str(values.get(key, entry[key])) for key in ("n_specimens", "n_patients")]
-            rows.append((task, model, shown, *cells, " / ".join(counts)))
-    title = f"Test patients ({data_kind} images); AUC intervals by patient; the others over specimens"
-    _print_table(title, ("task", "model", "AUC (95 % CI)", "sensitivity", "specificity", "specimens / patients"), rows)
-
-
-def _interval(value: dict[str, Any]) -> str:
-    return "" if value["low"] is None else f" ({value['low']:.3f}, {value['high']:.3f})"
-
-
-def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table(title=title, title_justify="left", show_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < 2 else "right")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
-    out.print(RESEARCH_USE, style="dim")
-
-
 def _refuse_existing(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists already and is not empty; choose a new folder")
-
-
-@contextmanager
-def _progress(label: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, total) that draws a bar on stderr from its first call until all is done.
-
-    The bar is away before and after, so that other bars may be drawn there; it is never drawn where stderr is no
-    terminal.
-    """
-    if not (shown and err.is_terminal):
-        yield lambda done, total: None
-        return
-    from rich.progress import Progress
-
-    # What goes to stdout stays there: it may be a file.
-    bar = Progress(console=err, transient=True, redirect_stdout=False)
-    line = bar.add_task(label, total=None)
-
-    def advance(done: int, total: int) -> None:
-        if not bar.live.is_started:
-            bar.start()
-        bar.update(line, completed=done, total=total)
-        if done >= total:
-            bar.stop()
-
-    try:
-        yield advance
-    finally:
-        bar.stop()
 
 
 def main() -> NoReturn:
@@ -529,31 +428,24 @@ def main() -> NoReturn:
     try:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
-        _error(f"{error.format_message().rstrip('.')}; see glioscope --help")
+        say_error(f"{error.format_message().rstrip('.')}; see glioscope --help")
         code = 2
     except ManifestError as error:
         for problem in error.problems:
-            _error(f"{error.path}: {problem}")
+            say_error(f"{error.path}: {problem}")
         code = 2
     except InputError as error:
-        _error(str(error))
+        say_error(str(error))
         code = 2
     except OSError as error:
         if error.errno is not None and error.errno not in _SAYABLE:
             raise
-        _error(f"{error.filename or 'output'}: {error.strerror}" if error.errno is not None else str(error))
+        say_error(f"{error.filename or 'output'}: {error.strerror}" if error.errno is not None else str(error))
         code = 2
     if code == INTERRUPTED:
         err.print()  # a progress bar may have left the cursor in its line
         training = " ".join(sys.argv[1:2]) == "train"
-        _error("stopped" + ("; go on from the last whole epoch with the same command and --resume" if training else ""))
+        say_error(
+            "stopped" + ("; go on from the last whole epoch with the same command and --resume" if training else "")
+        )
     sys.exit(code)
-
-
-def _error(sentence: str) -> None:
-    _say("error", "red", sentence)
-
-
-def _say(kind: str, colour: str, sentence: str) -> None:
-    """One line on stderr; the sentence is never read as markup, and never broken."""
-    err.print(Text.assemble((f"{kind} ", colour), sentence), soft_wrap=True)

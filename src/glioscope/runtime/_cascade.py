@@ -198,9 +198,10 @@ def decide(info: BundleInfo, logit: NDArray[np.float64]) -> TaskDiagnosis:
     note = threshold_note(info)
     reasons = () if note is None else (note,)
     if info.task.ordinal:
-        # K-1 cumulative answers may cross where data are few: force them to fall before taking differences.
-        above = np.concatenate([[1.0], np.minimum.accumulate(probability), [0.0]])
-        levels = -np.diff(above)
+        # Imported here: it brings SciPy, which the built-in tasks do without and which would delay every start.
+        from glioscope.stats import level_probabilities
+
+        levels = level_probabilities(probability[None])[0]
         return TaskDiagnosis(
             info.task.name,
             Decision.LEVEL,
