@@ -124,7 +124,7 @@ def test_a_run_file_that_is_damaged(twelve, out, content):
 
 def test_a_finished_run_is_resumed_to_the_same_files(tiny_cohort, tiny_run):
     def contents():
-        names = ["predictions.csv", "metrics.json", "split.csv", "run.json", "suite/suite.json"]
+        names = ["predictions.csv", "metrics.json", "split.csv", "preparation.csv", "run.json", "suite/suite.json"]
         return {name: (tiny_run / name).read_bytes() for name in names}
 
     before = contents()
