@@ -215,7 +215,7 @@ def finetune(
         trainer = pl.Trainer(
             accelerator="auto",
             devices=1,
-            precision=_precision(precision),  # type: ignore[arg-type]
+            precision=resolved_precision(precision),  # type: ignore[arg-type]
             max_epochs=settings.epochs,
             logger=CSVLogger(log_dir.parent, name=log_dir.name, version=""),
             callbacks=[checkpoint, *bar, *callbacks],
@@ -243,7 +243,8 @@ def _set_aside_curve(curve: Path) -> None:
         curve.replace(curve.with_name(f"metrics-part{part}.csv"))
 
 
-def _precision(wanted: str) -> str:
+def resolved_precision(wanted: str) -> str:
+    """Lightning's name of the precision: "auto" is float32 on CPU, bfloat16 or float16 mixed on GPU."""
     if wanted != "auto":
         return wanted
     if not torch.cuda.is_available():

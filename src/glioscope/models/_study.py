@@ -27,7 +27,7 @@ from glioscope.stats import evaluate_predictions, level_probabilities
 
 from ._card import model_card
 from ._export import OPSET, PARITY_IMAGES, export_bundle, library_versions, write_suite
-from ._finetune import _precision as resolved_precision
+from ._finetune import resolved_precision
 from ._fit import FittedModel, FoldData, Notes, fit_model, ordinal_targets
 from ._images import PreparedImages, prepare_images, resolve_white
 from ._network import SpecimenNet
