@@ -115,7 +115,7 @@ def main() -> None:
     glioscope("check", cohort / "manifest.csv")
     runs = train_all(cohort, options.out, full=options.full, size=options.size)
     if not (unseen / "manifest.csv").is_file():
-        glioscope("simulate", unseen, "--patients", "1", "--specimens", "10", "--seed", "99")
+        glioscope("simulate", unseen, "--patients", "2", "--specimens", "20", "--seed", "99")
     glioscope("diagnose", runs[0] / "suite", "--manifest", unseen / "manifest.csv")
     table = side_by_side(cohort, runs)
     console = Console(width=120)
