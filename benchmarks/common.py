@@ -47,10 +47,16 @@ def machine() -> str:
 
 def commit() -> str:
     """The commit that is measured, with a mark where the tree differs from it."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=10"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return f"commit {found.stdout.strip()}" if found.returncode == 0 else "no commit known"
+    head = _git("rev-parse", "--short=10", "HEAD")
+    if not head:
+        return "no commit known"
+    # The results page is left out: benchmarks write it.
+    return f"commit {head}" + ("-dirty" if _git("status", "--porcelain", "--", ".", ":!docs/results.md") else "")
+
+
+def _git(*words: str) -> str:
+    found = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else ""
 
 
 def finish(name: str, result: dict[str, Any], *, record: bool) -> None:
