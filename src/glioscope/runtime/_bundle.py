@@ -101,6 +101,8 @@ def load_bundle(folder: Path, *, threads: int = 2, sums_sha256: str | None = Non
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # A suite has several sessions: threads of one that spin while waiting would take the cores from the next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # From bytes: what was hashed is what runs, and no external data can be pulled in from beside it.
         session = onnxruntime.InferenceSession(
