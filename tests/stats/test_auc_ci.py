@@ -31,7 +31,7 @@ def test_delong_equals_the_matrix_form(ties):
     scores = scores.round() if ties else scores
     result = auc_ci(labels, scores)
     assert (result.low, result.high) == pytest.approx(delong_by_pairs(labels, scores), abs=1e-12)
-    assert result.auc == pytest.approx(auc(labels, scores), abs=1e-12)
+    assert result.value == pytest.approx(auc(labels, scores), abs=1e-12)
 
 
 def test_delong_of_a_published_worked_example():
@@ -39,7 +39,7 @@ def test_delong_of_a_published_worked_example():
     labels, scores = np.array([1, 1, 1, 0, 0, 0]), np.array([3.0, 2.0, 1.0, 1.0, 0.0, -1.0])
     result = auc_ci(labels, scores)
     error = np.sqrt(np.var([1, 1, 5 / 6], ddof=1) / 3 * 2)
-    assert result.auc == pytest.approx(17 / 18)
+    assert result.value == pytest.approx(17 / 18)
     assert result.low == pytest.approx(17 / 18 - stats.norm.ppf(0.975) * error)
     assert result.high == 1.0
 
@@ -76,12 +76,12 @@ def test_clustering_widens_the_interval_and_names_do_not_matter():
 
 
 def test_bootstrap_kernel_equals_sklearn_weights():
-    from glioscope.stats._auc_ci import _WeightedAuc
+    from glioscope.stats._resampling import ScoreOrder
 
     labels, scores, _ = cohort(5)
     scores = scores.round(1)
     weights = np.random.default_rng(0).integers(0, 4, (20, labels.size)).astype(float)
-    areas = _WeightedAuc(labels == 1, scores)(weights)
+    areas = ScoreOrder(labels == 1, scores).auc(weights)
     expected = [roc_auc_score(labels, scores, sample_weight=w) for w in weights]
     np.testing.assert_allclose(areas, expected, atol=1e-12)
 
@@ -91,7 +91,9 @@ def test_bootstrap_agrees_with_delong_and_is_seeded():
     plain = auc_ci(labels, scores)
     boot = auc_ci(labels, scores, method="bootstrap", n_resamples=4000, rng=0)
     assert (boot.low, boot.high) == pytest.approx((plain.low, plain.high), abs=0.006)
-    assert boot == auc_ci(labels, scores, method="bootstrap", n_resamples=4000, rng=np.random.default_rng(0))
+    assert boot == auc_ci(labels, scores, method="bootstrap", n_resamples=4000, rng=0)
+    twice = [auc_ci(labels, scores, method="bootstrap", rng=np.random.default_rng(7)) for _ in range(2)]
+    assert twice[0] == twice[1]
 
 
 def test_bootstrap_of_patients_draws_whole_patients():
@@ -111,7 +113,7 @@ def test_resamples_without_a_class_are_left_out_and_counted():
 
 def test_a_perfect_auc_has_no_zero_width_interval():
     result = auc_ci([0] * 10 + [1] * 5, range(15))
-    assert (result.auc, result.high) == (1.0, 1.0)
+    assert (result.value, result.high) == (1.0, 1.0)
     assert result.low == pytest.approx(stats.beta.ppf(0.025, 5, 1))
     mirrored = auc_ci([1] * 5 + [0] * 10, range(15))
     assert mirrored.high == pytest.approx(1 - result.low)
@@ -141,7 +143,8 @@ def test_nominal_coverage_with_few_patients():
     [
         ({"method": "bootstrap"}, "needs rng"),
         ({"method": "bootstrap", "rng": 0, "n_resamples": 0}, "below 1"),
-        ({"method": "jackknife"}, "unknown"),
+        ({"method": "binormal"}, "unknown"),
+        ({"method": "jackknife"}, "needs groups"),
         ({"confidence_level": 95}, "between 0 and 1"),
         ({"groups": ["a"]}, "groups has 1"),
     ],

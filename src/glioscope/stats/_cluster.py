@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from ._confusion import Interval, clopper_pearson
+from ._confusion import clopper_pearson
+from ._estimate import Interval
 from ._input import as_groups, as_labels, check_level
 
 

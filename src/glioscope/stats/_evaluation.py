@@ -100,7 +100,7 @@ def _binary(rows: "pd.DataFrame", scale: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"auc": None}
     if _both(y_true):
         result = auc_ci(y_true, rows["y_score"].to_numpy(float), groups=rows["patient_id"].to_numpy(str))
-        entry["auc"] = _value(result.auc, result.low, result.high, result.method + scale)
+        entry["auc"] = _value(result.value, result.low, result.high, result.method + scale)
         if result.note:
             entry["auc"]["note"] = result.note
     entry.update(_at_threshold(y_true > 0.5, rows))

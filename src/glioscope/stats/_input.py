@@ -55,11 +55,14 @@ def as_pair(
 
 def as_groups(groups: npt.ArrayLike | Any, size: int) -> tuple[IntArray, int]:
     """Group of each specimen as 0..K-1, and K. Groups are patients, given by any hashable name."""
-    names = [str(name) for name in np.asarray(groups, dtype=object).ravel()]
-    if len(names) != size:
-        raise InputError(f"groups has {len(names)} values and y_true {size}; they must match")
-    unique, index = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
-    return index.astype(np.int64), int(unique.size)
+    names = np.asarray(groups, dtype=object).ravel() if not isinstance(groups, np.ndarray) else groups.ravel()
+    if names.size != size:
+        raise InputError(f"groups has {names.size} values and y_true {size}; they must match")
+    # Only the distinct names are sorted, so that the order of rows does not matter and a million rows stay quick.
+    seen: dict[str, int] = {}
+    first = np.fromiter((seen.setdefault(str(name), len(seen)) for name in names.tolist()), np.int64, size)
+    place = np.argsort(np.argsort(np.array(list(seen), dtype=np.str_)))
+    return place[first].astype(np.int64), len(seen)
 
 
 def check_level(confidence_level: float) -> float:

@@ -1,7 +1,9 @@
 """Choosing the decision threshold on a set of labelled scores."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,13 @@ from ._confusion import confusion
 from ._input import FloatArray, as_pair
 from ._roc import RocCurve, roc_curve
 
-_SENSITIVITY_RULE = re.compile(r"^sensitivity>=(0?\.\d+|0|1|1\.0*)$")
+_SENSITIVITY_RULE = re.compile(r"^sensitivity(>=?)(0?\.\d+|0|1|1\.0*)(?::([a-z-]+))?$")
+
+_COSTS: Final[dict[str, Callable[[FloatArray, FloatArray], FloatArray]]] = {
+    "closest-to-corner": lambda fpr, tpr: np.hypot(fpr, 1 - tpr),
+    "youden": lambda fpr, tpr: fpr - tpr,
+    "specificity": lambda fpr, tpr: fpr,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,10 @@ def operating_point(
     y_score : array-like (n_specimens,), on the scale that the threshold is wanted on.
     rule : one of
 
-        - "sensitivity>=S" (S in [0, 1]): of all thresholds with at least that sensitivity the one with the highest
-          specificity; of equals the one with the highest sensitivity. The paper's CNN 1 with S = 0.90.
+        - "sensitivity>=S" or "sensitivity>S" (S in [0, 1]): of all thresholds with that sensitivity the best. Best is
+          the highest specificity, unless another is named: "sensitivity>0.9:youden",
+          "sensitivity>0.9:closest-to-corner". The paper's CNN 1 has S = 0.90 and does not say what best is; its
+          sensitivity of 0.938 (0.922, 0.966) lies too far above 0.9 for the highest specificity.
         - "closest-to-corner": least distance to (0, 1) in (FPR, TPR). The paper's CNN 2 and 3.
         - "youden": highest sensitivity + specificity - 1.
         - "fixed": `threshold` as given, only evaluated here.
@@ -59,7 +69,7 @@ def operating_point(
         raise InputError(f"a threshold was given with rule {rule!r}; only rule 'fixed' takes one")
     labels, scores = as_pair(y_true, y_score)
     curve = roc_curve(labels, scores)
-    cost = _cost(curve, rule)
+    cost = rule_cost(curve.fpr, curve.tpr, rule)
     for point in np.lexsort((-curve.tpr, cost)):
         chosen = _threshold_at(curve, int(point))
         if np.isfinite(cost[point]) and chosen is not None:
@@ -74,18 +84,25 @@ def _fixed(y_true: npt.ArrayLike, y_score: npt.ArrayLike, threshold: float | Non
     return OperatingPoint(float(threshold), table.sensitivity, table.specificity, "fixed")
 
 
-def _cost(curve: RocCurve, rule: str) -> FloatArray:
-    """What the rule wants least of, for each point; infinite where the point is not allowed."""
-    if rule == "closest-to-corner":
-        return np.hypot(curve.fpr, 1 - curve.tpr).round(12)
-    if rule == "youden":
-        return (curve.fpr - curve.tpr).round(12)
+def rule_cost(fpr: FloatArray, tpr: FloatArray, rule: str) -> FloatArray:
+    """What the rule wants least of, for each point of one or many curves; infinite where the point is not allowed.
+
+    Of points of equal cost the one with the higher sensitivity is to be taken.
+
+    Raises
+    ------
+    InputError : unknown rule.
+    """
+    if rule in _COSTS:
+        return _COSTS[rule](fpr, tpr).round(12)
     match = _SENSITIVITY_RULE.match(rule.replace(" ", ""))
-    if match is None:
+    if match is None or (match[3] and match[3] not in _COSTS):
         known = "sensitivity>=S (S from 0 to 1), closest-to-corner, youden, fixed"
         raise InputError(f"operating point rule {rule!r} is unknown; give one of {known}")
     # The slack is far below one specimen: it only keeps 0.9 * 10 from asking for more than 9.
-    return np.where(curve.tpr >= float(match[1]) - 1e-12, curve.fpr, np.inf)
+    slack = 1e-12 if match[1] == ">=" else -1e-12
+    cost = _COSTS[match[3]](fpr, tpr).round(12) if match[3] else fpr
+    return np.where(tpr >= float(match[2]) - slack, cost, np.inf)
 
 
 def _threshold_at(curve: RocCurve, point: int) -> float | None:
