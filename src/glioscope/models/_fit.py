@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from glioscope.core import Metrics, Modality, Task, Threshold
-from glioscope.stats import auc, operating_point
+from glioscope.stats import auc, default_rule, operating_point
 
 from ._finetune import ImageSet, finetune, predict_logits
 from ._images import PreparedImages
@@ -243,6 +243,6 @@ def lock_threshold(task: Task, targets: NDArray[np.float64], logits: NDArray[np.
     if not 0 < y.sum() < len(y):
         missing = task.positive_name if y.sum() == 0 else task.negative_name
         return Threshold(logit=(0.0,), rule="fixed", chosen_on=f"no {missing} among the tuning patients")
-    rule = "sensitivity>=0.90" if task.name == "tumor" else "closest-to-corner"
+    rule = default_rule(task.name)
     point = operating_point(y, logits[:, 0], rule)
     return Threshold(logit=(float(point.threshold),), rule=rule, chosen_on="tune")

@@ -1,167 +1,204 @@
-"""From a predictions table to `metrics.json` (strict protocol): test rows, locked thresholds, intervals by patient."""
+"""From a predictions table to the `tasks` of `metrics.json`, under either protocol."""
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glioscope.core import InputError
 
-from ._auc_ci import auc_ci
-from ._cluster import clustered_proportion
-from ._confusion import Confusion
-from ._input import FloatArray
+from ._estimate import Estimate
+from ._input import FloatArray, as_groups
+from ._jackknife import auc_without_each_group, jackknife_estimate
+from ._methods import Method, model_methods
 from ._ordinal import quadratic_kappa
+from ._protocols import Protocol, Strict, default_rule
 from ._roc import auc
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS_SCHEMA = 1
+METRICS_SCHEMA = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """Every model of one task under one protocol.
+
+    `levels` are the names of an ordinal task's levels, empty for two classes. `methods` hold calls at the protocol's
+    threshold. `metrics` are by model and name; `unanswered` are those in which specimens without an answer count as
+    wrong, for models that left some.
+    """
+
+    task: str
+    protocol: Protocol
+    levels: tuple[str, ...]
+    n_specimens: int
+    n_patients: int
+    methods: dict[str, Method]
+    metrics: dict[str, dict[str, Estimate]]
+    unanswered: dict[str, dict[str, Estimate]]
+
+    def to_json(self) -> dict[str, Any]:
+        """One task of `metrics.json`."""
+        entry: dict[str, Any] = {"n_specimens": self.n_specimens, "n_patients": self.n_patients}
+        if self.levels:
+            entry["levels"] = list(self.levels)
+        return {**entry, "models": {name: self._model(name, method) for name, method in self.methods.items()}}
+
+    def _model(self, name: str, method: Method) -> dict[str, Any]:
+        entry: dict[str, Any] = {"n_specimens": method.n_specimens, "n_patients": method.n_patients, "auc": None}
+        entry |= {metric: estimate.to_json() for metric, estimate in self.metrics[name].items()}
+        if self.levels:
+            return entry
+        for metric in ("ppv", "npv", "f1", "accuracy"):
+            if metric in entry:
+                entry[metric]["prevalence"] = float(np.mean(method.y_true[method.answered]))
+        if method.operating is not None:
+            entry["operating_point"] = method.operating.to_json()
+        if method.answered.any():
+            entry["counts"] = counts(method)
+        if name in self.unanswered:
+            wrong = {metric: estimate.to_json() for metric, estimate in self.unanswered[name].items()}
+            entry["intention_to_diagnose"] = {**unanswered_counts(method), **wrong}
+        entry["by_patient"] = auc_by(method, method.patients)
+        if np.unique(method.fold).size > 1 or method.fold.max(initial=-1) >= 0:
+            entry["by_fold"] = auc_by(method, method.fold)
+        return entry
 
 
 def evaluate_predictions(
-    predictions: "pd.DataFrame", levels: Mapping[str, Sequence[str]] | None = None
+    predictions: "pd.DataFrame",
+    levels: Mapping[str, Sequence[str]] | None = None,
+    protocol: Protocol | None = None,
 ) -> dict[str, Any]:
     """Metrics of every task and model on the test rows whose label is known.
 
     Parameters
     ----------
-    predictions : contract 3. Rows of `split` "test" are used (all rows where the column is absent). `decision`
-        "positive" / "negative" is the locked threshold's; `level` is the level that an ordinal task answers.
+    predictions : contract 3. Rows of `split` "test" are used (all rows where the column is absent), those of "tune"
+        only to choose thresholds where no decision is given and to compare folds.
     levels : ordinal task -> names of its levels from lowest to highest; `y_true` and `level` index them. A task that
         is not named here has two classes.
+    protocol : default `Strict()`.
 
     Returns
     -------
-    The `metrics.json` structure, `protocols.strict` only: AUC with clustered DeLong interval by patient; sensitivity
-    and the like at the locked threshold with Korn-Graubard intervals by patient; AUC by patient and by fold. Values
-    that do not exist are None; a task without a known label among the test rows has no models.
-
-    Several folds are several models, whose scores are on different scales. Their AUC is of all test rows, each score
-    replaced by its rank among the tuning specimens of its own fold, which no test specimen has a part in (`ci_method`
-    says so); where a fold has no tuning row, the scores are taken as they are.
+    The `metrics.json` structure for that protocol (docs/study.md). Values that do not exist are None; a task without a
+    known label among the test rows has no models.
 
     Raises
     ------
     InputError : no test row, or a label above a task's highest level.
     """
+    chosen = protocol or Strict()
     test = predictions[predictions["split"] == "test"] if "split" in predictions else predictions
     if test.empty:
         raise InputError("the predictions table has no test row")
-    tasks: dict[str, Any] = {}
-    for name, of_task in test.groupby("task", sort=False):
-        names = (levels or {}).get(str(name))
-        known = of_task[of_task["y_true"].notna()]
-        _check_labels(str(name), known, 2 if names is None else len(names))
-        tasks[str(name)] = _counts(known) | ({} if names is None else {"levels": list(names)})
-        models = {}
-        for model, rows in known.groupby("model", sort=False):
-            score, scale = _on_one_scale(rows, predictions)
-            rows = rows.assign(y_score=score)
-            entry = _binary(rows, scale) if names is None else _ordinal(rows, len(names) - 1, scale)
-            models[str(model)] = _counts(rows) | entry
-        tasks[str(name)]["models"] = models
-    return {"schema_version": METRICS_SCHEMA, "protocols": {"strict": {"tasks": tasks}}}
+    tasks = {
+        str(name): evaluate_task(predictions, str(name), chosen, levels=(levels or {}).get(str(name), ())).to_json()
+        for name in test["task"].drop_duplicates()
+    }
+    return {"schema_version": METRICS_SCHEMA, "protocols": {chosen.name: {"tasks": tasks}}}
 
 
-def _check_labels(task: str, known: "pd.DataFrame", n_levels: int) -> None:
-    top = known["y_true"].max() if len(known) else 0
+def evaluate_task(
+    predictions: "pd.DataFrame",
+    task: str,
+    protocol: Protocol,
+    *,
+    levels: Sequence[str] = (),
+    rule: str | None = None,
+    threshold: float | None = None,
+) -> TaskResult:
+    """Every model of one task; `rule` and `threshold` as `model_methods` takes them (default: `default_rule`).
+
+    Raises
+    ------
+    InputError : a label above the task's highest level.
+    """
+    chosen = rule or default_rule(task)
+    methods = model_methods(predictions, task, rule=chosen, threshold=threshold)
+    n_levels = len(levels) or 2
+    top = max((float(method.y_true.max()) for method in methods.values()), default=0.0)
     if top >= n_levels:
         raise InputError(f"task {task} has the label {top:g}; its {n_levels} levels are 0 to {n_levels - 1}")
+    specimens = {s: p for method in methods.values() for s, p in zip(method.specimens, method.patients, strict=True)}
+    if levels:
+        metrics = {name: _ordinal(method, len(levels) - 1) for name, method in methods.items()}
+        return TaskResult(
+            task, protocol, tuple(levels), len(specimens), len(set(specimens.values())), methods, metrics, {}
+        )
+    methods = {name: protocol.operate(method, chosen) for name, method in methods.items()}
+    return TaskResult(
+        task,
+        protocol,
+        (),
+        len(specimens),
+        len(set(specimens.values())),
+        methods,
+        {name: protocol.metrics(method) for name, method in methods.items()},
+        {
+            name: _only_rates(protocol.metrics(all_called(method)))
+            for name, method in methods.items()
+            if method.answered.any() and not method.answered.all()
+        },
+    )
 
 
-def _counts(rows: "pd.DataFrame") -> dict[str, Any]:
-    return {"n_specimens": int(rows["specimen_id"].nunique()), "n_patients": int(rows["patient_id"].nunique())}
+def all_called(method: Method) -> Method:
+    """The method with a wrong call where it gave no answer: intention to diagnose."""
+    return replace(method, calls=np.where(method.answered, method.calls, 1 - (method.y_true > 0.5)))
 
 
-def _on_one_scale(rows: "pd.DataFrame", predictions: "pd.DataFrame") -> tuple[FloatArray, str]:
-    """Scores of one model's test rows that may be compared across its folds, and what was done to them."""
-    scores = rows["y_score"].to_numpy(float)
-    if "fold" not in rows or rows["fold"].nunique() < 2:
-        return scores, ""
-    same = (predictions["task"] == rows["task"].iloc[0]) & (predictions["model"] == rows["model"].iloc[0])
-    tuning = predictions[same & (predictions["split"] == "tune")]
-    reference = {fold: np.sort(part["y_score"].to_numpy(float)) for fold, part in tuning.groupby("fold")}
-    folds = rows["fold"].to_numpy(object)
-    if not set(folds) <= set(reference):
-        return scores, "; scores of several folds as they are"
-    ranks = [
-        (np.searchsorted(reference[fold], score, "left") + np.searchsorted(reference[fold], score, "right"))
-        / (2 * reference[fold].size)
-        for fold, score in zip(folds, scores, strict=True)
-    ]
-    return np.array(ranks), "; scores as ranks among the tuning specimens of their fold"
-
-
-def _binary(rows: "pd.DataFrame", scale: str) -> dict[str, Any]:
-    y_true = rows["y_true"].to_numpy(float)
-    entry: dict[str, Any] = {"auc": None}
-    if _both(y_true):
-        result = auc_ci(y_true, rows["y_score"].to_numpy(float), groups=rows["patient_id"].to_numpy(str))
-        entry["auc"] = _value(result.value, result.low, result.high, result.method + scale)
-        if result.note:
-            entry["auc"]["note"] = result.note
-    entry.update(_at_threshold(y_true > 0.5, rows))
-    entry["by_patient"] = _auc_by(rows, "patient_id")
-    if "fold" in rows:
-        entry["by_fold"] = _auc_by(rows, "fold")
-    return entry
-
-
-def _at_threshold(true: "np.ndarray[Any, np.dtype[np.bool_]]", rows: "pd.DataFrame") -> dict[str, Any]:
-    if "decision" not in rows or not rows["decision"].isin(["positive", "negative"]).all():
-        return {}
-    called = (rows["decision"] == "positive").to_numpy(bool)
-    patients = rows["patient_id"].to_numpy(str)
-    among = {
-        "sensitivity": true,
-        "specificity": ~true,
-        "ppv": called,
-        "npv": ~called,
-        "accuracy": np.ones(len(rows), bool),
-    }
-    entry: dict[str, Any] = {}
-    for name, part in among.items():
-        if part.any():
-            right = (called == true)[part]
-            interval = clustered_proportion(right, patients[part])
-            entry[name] = _value(float(right.mean()), interval.low, interval.high, "korn-graubard by patient")
+def counts(method: Method) -> dict[str, int]:
+    """The two-by-two table of the answered specimens."""
+    true, called = method.y_true[method.answered] > 0.5, method.calls[method.answered] > 0.5
     tp, fp = int((called & true).sum()), int((called & ~true).sum())
-    table = Confusion(tp=tp, fp=fp, tn=int((~true).sum()) - fp, fn=int(true.sum()) - tp)
-    entry["f1"] = _value(table.f1, math.nan, math.nan, "none") | {"prevalence": table.prevalence}
-    entry["counts"] = {"tp": table.tp, "fp": table.fp, "tn": table.tn, "fn": table.fn}
-    return entry
+    return {"tp": tp, "fp": fp, "tn": int((~true).sum()) - fp, "fn": int(true.sum()) - tp}
 
 
-def _ordinal(rows: "pd.DataFrame", top: int, scale: str) -> dict[str, Any]:
-    y_true, y_score = rows["y_true"].to_numpy(float), rows["y_score"].to_numpy(float)
-    areas = [auc((y_true > k).astype(float), y_score) for k in range(top) if _both((y_true > k).astype(float))]
-    method = "mean over the cumulative cuts, no interval" + scale
-    kappa = math.nan
-    if "level" in rows and rows["level"].notna().all():
-        kappa = quadratic_kappa(y_true, rows["level"].to_numpy(float))
-    return {
-        "auc": _value(float(np.mean(areas)), math.nan, math.nan, method) if areas else None,
-        "quadratic_kappa": _value(kappa, math.nan, math.nan, "none"),
-    }
+def unanswered_counts(method: Method) -> dict[str, int]:
+    """Specimens without an answer, by reason."""
+    return {f"n_{reason}": int((method.answers == reason).sum()) for reason in ("indeterminate", "not_assessable")}
 
 
-def _auc_by(rows: "pd.DataFrame", column: str) -> dict[str, float]:
+def auc_by(method: Method, parts: "np.ndarray[Any, np.dtype[Any]]") -> dict[str, float]:
     """AUC within each patient or fold that has both classes."""
-    parts = {str(key): part for key, part in rows.groupby(column)}
-    return {
-        key: auc(part["y_true"].to_numpy(float), part["y_score"].to_numpy(float))
-        for key, part in parts.items()
-        if _both(part["y_true"].to_numpy(float))
-    }
+    index, n_parts = as_groups(parts, parts.size)
+    rows_of = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index, minlength=n_parts))[:-1])
+    found = {}
+    for rows in rows_of:
+        true = method.y_true[rows]
+        if 0 < (true > 0.5).sum() < rows.size and true.max() <= 1:
+            found[str(parts[rows[0]])] = auc(true, method.y_score[rows])
+    return found
 
 
-def _both(y_true: FloatArray) -> bool:
-    return bool(y_true.min() < y_true.max())
+def _only_rates(metrics: dict[str, Estimate]) -> dict[str, Estimate]:
+    return {name: estimate for name, estimate in metrics.items() if name != "auc"}
 
 
-def _value(value: float, low: float, high: float, method: str) -> dict[str, Any]:
-    shown = [None if not math.isfinite(v) else float(v) for v in (value, low, high)]
-    return {"value": shown[0], "low": shown[1], "high": shown[2], "ci_method": method}
+def _ordinal(method: Method, top: int) -> dict[str, Estimate]:
+    """Mean AUC over the cumulative cuts, and quadratic kappa of the level answered; intervals by patient."""
+    found = {}
+    index, n_groups = as_groups(method.patients, method.patients.size)
+    cuts = [method.y_true > k for k in range(top) if 0 < (method.y_true > k).sum() < method.y_true.size]
+    if cuts:
+        areas = [auc(cut, method.y_score) for cut in cuts]
+        without = np.mean([auc_without_each_group(cut, method.y_score, index, n_groups) for cut in cuts], axis=0)
+        area = jackknife_estimate(float(np.mean(areas)), without, scale="logit")
+        found["auc"] = replace(area, method=f"mean over the cumulative cuts, {area.method}{method.scale}")
+    if method.level.size and not np.isnan(method.level).any():
+        kappa = quadratic_kappa(method.y_true, method.level)
+        found["quadratic_kappa"] = jackknife_estimate(kappa, _kappas(method, index, n_groups))
+    return found
+
+
+def _kappas(method: Method, index: "np.ndarray[Any, np.dtype[np.int64]]", n_groups: int) -> FloatArray:
+    if n_groups < 2:
+        return np.full(n_groups, np.nan)
+    return np.array(
+        [quadratic_kappa(method.y_true[index != k], method.level[index != k]) for k in range(n_groups)], np.float64
+    )

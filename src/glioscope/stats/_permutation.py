@@ -1,6 +1,6 @@
 """Permutation tests of paired methods, exact where units (patients, donors, folds) are few."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,6 @@ from ._rates import call_cells, rate
 from ._resampling import ScoreOrder, chunks
 
 _MAX_UNITS = 20
-_Difference = Callable[[FloatArray], FloatArray]
-"""Which specimens are swapped, float64 0 or 1 (n_resamples, n_specimens) -> difference (n_resamples,)."""
 
 
 def permutation_test(
@@ -56,44 +54,45 @@ def permutation_test(
     ------
     InputError : one class only for "auc", NaN, unknown metric, lengths that differ.
     """
+    if n_resamples < 1:
+        raise InputError(f"n_resamples {n_resamples} is below 1")
     if metric == "auc":
-        labels, difference = _auc_difference(y_true, a, b, ranks)
+        observed, drawn, exact = _swap_scores(y_true, a, b, ranks, groups, n_resamples, rng)
     else:
-        labels, difference = _rate_difference(y_true, a, b, metric)
-    units, n_units = (None, labels.size) if groups is None else as_groups(groups, labels.size)
-    observed = float(difference(np.zeros((1, labels.size)))[0])
-    swapped = "patients" if groups is not None else "specimens"
-    n_groups = n_units if groups is not None else 0
-    if np.isnan(observed):
-        return Comparison(observed, method=f"permutation of {swapped}", n_groups=n_groups, note="it does not exist")
-    exact = n_units < 63 and 2**n_units <= n_resamples
-    patterns = (
-        _all_patterns(n_units, labels.size) if exact else _random_patterns(n_units, n_resamples, labels.size, rng)
-    )
-    drawn = np.concatenate([difference(pattern if units is None else pattern[:, units]) for pattern in patterns])
+        observed, drawn, exact = _swap_calls(y_true, a, b, metric, groups, n_resamples, rng)
+    unit = "specimens" if groups is None else "patients"
+    n_groups = 0 if groups is None else len(set(map(str, np.asarray(groups, object))))
     drawn = drawn[~np.isnan(drawn)]
+    if np.isnan(observed) or not drawn.size:
+        return Comparison(observed, method=f"permutation of {unit}", n_groups=n_groups, note="it does not exist")
     # Differences that are equal on paper differ by rounding; the slack counts them as equal.
     slack = 1e-10
     extra = 0 if exact else 1
+
+    def share(swaps: BoolArray) -> float:
+        return float((swaps.sum() + extra) / (drawn.size + extra))
+
     distance = np.abs(drawn)
-
-    def share(count: np.integer | int) -> float:
-        return (int(count) + extra) / (drawn.size + extra)
-
-    largest = np.sum(distance >= distance.max(initial=abs(observed)) - slack)
     return Comparison(
         observed,
-        p_two_sided=share(np.sum(distance >= abs(observed) - slack)),
-        p_one_sided=share(np.sum(drawn >= observed - slack)),
-        p_smallest_attainable=share(largest) if exact else 1 / (drawn.size + 1),
-        method=f"permutation of {swapped} ({f'exact, {drawn.size}' if exact else f'{drawn.size} random'} swaps)",
+        p_two_sided=share(distance >= abs(observed) - slack),
+        p_one_sided=share(drawn >= observed - slack),
+        p_smallest_attainable=share(distance >= distance.max() - slack) if exact else 1 / (drawn.size + 1),
+        method=f"permutation of {unit} ({f'exact, {drawn.size}' if exact else f'{drawn.size} random'} swaps)",
         n_groups=n_groups,
     )
 
 
-def _auc_difference(
-    y_true: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, ranks: bool
-) -> tuple[BoolArray, _Difference]:
+def _swap_scores(
+    y_true: npt.ArrayLike,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    ranks: bool,
+    groups: npt.ArrayLike | None,
+    n_resamples: int,
+    rng: np.random.Generator | int,
+) -> tuple[float, FloatArray, bool]:
+    """Difference of AUCs as observed and for each swap, and whether these are all the swaps there are."""
     labels, score_a = as_pair(y_true, a)
     score_b = as_pair(labels, b)[1]
     if ranks:
@@ -110,24 +109,54 @@ def _auc_difference(
         right_b = np.einsum("ij,ij->i", all_above - above, all_own - own)
         return np.asarray((right_a - right_b) / n_pairs)
 
-    return labels, difference
+    units, n_units = (None, labels.size) if groups is None else as_groups(groups, labels.size)
+    exact = _enumerable(n_units, n_resamples)
+    patterns = _all_patterns(n_units, labels.size) if exact else _random(n_units, n_resamples, labels.size, rng)
+    drawn = [difference(pattern if units is None else pattern[:, units]) for pattern in patterns]
+    return float(difference(np.zeros((1, labels.size)))[0]), np.concatenate(drawn), exact
 
 
-def _rate_difference(
-    y_true: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike, metric: str
-) -> tuple[BoolArray, _Difference]:
+def _swap_calls(
+    y_true: npt.ArrayLike,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    metric: str,
+    groups: npt.ArrayLike | None,
+    n_resamples: int,
+    rng: np.random.Generator | int,
+) -> tuple[float, FloatArray, bool]:
+    """The same for a metric of the two-by-two table, to which each unit adds what its swap changes.
+
+    Units that change nothing need no swap, and units that change the same are counted, not listed: a million specimens
+    cost no more than their few kinds.
+    """
     labels, calls_a, calls_b = as_labels(y_true), as_vector(a, "a"), as_vector(b, "b")
     for name, calls in (("a", calls_a), ("b", calls_b)):
         if calls.size != labels.size:
             raise InputError(f"y_true has {labels.size} values and {name} {calls.size}; they must match")
     cells_a, cells_b = call_cells(labels, calls_a), call_cells(labels, calls_b)
-    whole_a, whole_b, change = cells_a.sum(axis=0), cells_b.sum(axis=0), cells_b - cells_a
+    change = (cells_b - cells_a)[:, :2]
+    if groups is not None:
+        index, n_groups = as_groups(groups, labels.size)
+        change = np.stack([np.bincount(index, column, n_groups) for column in change.T], axis=1)
+    change = change[np.abs(change).max(axis=1, initial=0) > 1e-12]
+    exact = _enumerable(len(change), n_resamples)
+    if exact:
+        moved = np.concatenate([pattern @ change for pattern in _all_patterns(len(change), len(change))])
+    else:
+        kinds, counts = np.unique(change, axis=0, return_counts=True)
+        moved = np.random.default_rng(rng).binomial(counts, 0.5, (n_resamples, counts.size)) @ kinds
+    whole_a, whole_b = cells_a.sum(axis=0), cells_b.sum(axis=0)
 
-    def difference(swap: FloatArray) -> FloatArray:
-        moved = swap @ change
-        return rate(metric, *(whole_a + moved).T) - rate(metric, *(whole_b - moved).T)
+    def difference(moved: FloatArray) -> FloatArray:
+        table_a, table_b = whole_a[:2] + moved, whole_b[:2] - moved
+        return rate(metric, *table_a.T, *whole_a[2:]) - rate(metric, *table_b.T, *whole_b[2:])
 
-    return labels, difference
+    return float(difference(np.zeros((1, 2)))[0]), difference(moved), exact
+
+
+def _enumerable(n_units: int, n_resamples: int) -> bool:
+    return n_units < 63 and 2**n_units <= n_resamples
 
 
 def _all_patterns(n_units: int, width: int) -> Iterator[FloatArray]:
@@ -138,9 +167,7 @@ def _all_patterns(n_units: int, width: int) -> Iterator[FloatArray]:
         first += count
 
 
-def _random_patterns(
-    n_units: int, n_resamples: int, width: int, rng: np.random.Generator | int
-) -> Iterator[FloatArray]:
+def _random(n_units: int, n_resamples: int, width: int, rng: np.random.Generator | int) -> Iterator[FloatArray]:
     generator = np.random.default_rng(rng)
     for count in chunks(n_resamples, width):
         bits = np.unpackbits(np.frombuffer(generator.bytes(count * ((n_units + 7) // 8)), np.uint8))

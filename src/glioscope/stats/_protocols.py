@@ -1,0 +1,232 @@
+"""Two ways to say how sure a figure is: *strict*, what a reviewer wants today, and *paper*, what Shen et al. 2021 did.
+
+- Thresholds: strict takes what is locked, chosen on tuning patients or before; paper the best on the test specimens.
+- Intervals: strict by patient and fit for few of them (jackknife on the logit scale with t quantiles, Korn-Graubard);
+  paper from 1000 bootstrap resamples of specimens, the threshold chosen again in each.
+- P values: strict swaps whole patients, enumerated where they are few; paper swaps within specimens, 10,000 times.
+
+Both give `Estimate`s of a `Method` and `Comparison`s of two, so that tables of either are made by the same code.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+from typing import Protocol as Interface
+
+import numpy as np
+
+from glioscope.core import InputError
+
+from ._auc_ci import auc_ci
+from ._bootstrap import Bootstrap, bootstrap, bootstrap_calls, bootstrap_difference
+from ._cluster import clustered_proportion
+from ._estimate import Comparison, Estimate
+from ._input import BoolArray, FloatArray, as_groups
+from ._jackknife import auc_without_each_group, jackknife_estimate, rates_without_each_group
+from ._methods import Method, Operating, paired
+from ._operating_point import operating_point
+from ._permutation import permutation_test
+from ._rates import RATES
+
+RATE_NAMES = tuple(RATES)
+METRIC_NAMES = ("auc", *RATE_NAMES)
+N_RESAMPLES = 1000
+N_PERMUTATIONS = 10_000
+
+
+class Protocol(Interface):
+    """What a protocol does with methods of one task with two classes."""
+
+    def __init__(self, seed: int = 0) -> None: ...
+
+    @property
+    def name(self) -> str:
+        """As `metrics.json` calls it."""
+
+    def operate(self, method: Method, rule: str) -> Method:
+        """The method with its calls at this protocol's threshold."""
+
+    def metrics(self, method: Method) -> dict[str, Estimate]:
+        """Every metric that exists, by name; rates are of the specimens that were answered."""
+
+    def compare(self, a: Method, b: Method, metric: str) -> Comparison:
+        """`a - b` on the specimens that both answered."""
+
+
+def default_rule(task: str) -> str:
+    """The operating point of the paper's networks: CNN 1 favours sensitivity, the others balance."""
+    return "sensitivity>=0.90" if task == "tumor" else "closest-to-corner"
+
+
+@dataclass(frozen=True, slots=True)
+class Strict:
+    """Locked thresholds, intervals and P values by patient."""
+
+    seed: int = 0
+    confidence_level: float = 0.95
+    name: str = "strict"
+
+    def operate(self, method: Method, rule: str) -> Method:
+        """The method as it is: its threshold is locked already."""
+        return method
+
+    def metrics(self, method: Method) -> dict[str, Estimate]:
+        """AUC by jackknife, proportions by Korn-Graubard, F1 and the like by jackknife; all by patient."""
+        found = {}
+        level = self.confidence_level
+        if method.both_classes and not np.isnan(method.y_score).any():
+            area = auc_ci(
+                method.y_true, method.y_score, method="jackknife", groups=method.patients, confidence_level=level
+            )
+            found["auc"] = replace(area, method=area.method + method.scale)
+        if not method.answered.any():
+            return found
+        answered = method.take(method.answered)
+        return found | self._rates(answered)
+
+    def _rates(self, method: Method) -> dict[str, Estimate]:
+        calls, true = method.calls, method.y_true > 0.5
+        without = rates_without_each_group(true, calls, method.patients, RATE_NAMES)
+        rates = {}
+        for name, (value, deleted) in without.items():
+            if np.isnan(value):
+                continue
+            among = _trials(name, calls, true)
+            if among is None:
+                scale: Literal["identity", "logit"] = "identity" if name == "mcc" else "logit"
+                rates[name] = jackknife_estimate(value, deleted, self.confidence_level, scale)
+                continue
+            right = (calls > 0.5) == true
+            interval = clustered_proportion(right[among], method.patients[among], self.confidence_level)
+            n_groups = len(set(method.patients[among]))
+            rates[name] = Estimate(value, interval.low, interval.high, "korn-graubard by patient", 0, n_groups)
+        return rates
+
+    def compare(self, a: Method, b: Method, metric: str) -> Comparison:
+        """Jackknife interval by patient; P from swapping whole patients, exact where all swaps can be enumerated."""
+        a, b = _both_answer(a, b, metric)
+        if a.y_true.size == 0:
+            return Comparison(np.nan, note="no specimen has both")
+        index, n_groups = as_groups(a.patients, a.y_true.size)
+        if metric == "auc":
+            parts = [auc_without_each_group(m.y_true > 0.5, m.y_score, index, n_groups) for m in (a, b)]
+            value = _area(a) - _area(b)
+            deleted = parts[0] - parts[1]
+        else:
+            rates = [rates_without_each_group(m.y_true > 0.5, m.calls, m.patients, (metric,))[metric] for m in (a, b)]
+            value, deleted = rates[0][0] - rates[1][0], rates[0][1] - rates[1][1]
+        interval = jackknife_estimate(value, deleted, self.confidence_level)
+        test = _permuted(a, b, metric, self.seed, groups=True)
+        return replace(
+            test, low=interval.low, high=interval.high, method=f"{interval.method}; {test.method}", note=interval.note
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """Thresholds chosen on the test specimens, bootstrap of specimens, swaps within specimens."""
+
+    seed: int = 0
+    confidence_level: float = 0.95
+    name: str = "paper"
+
+    def operate(self, method: Method, rule: str) -> Method:
+        """The method with calls at the threshold that `rule` chooses on these very specimens."""
+        if np.isnan(method.y_score).any() or not method.both_classes:
+            return method
+        at = operating_point(method.y_true, method.y_score, rule).threshold
+        return replace(
+            method,
+            calls=(method.y_score >= at).astype(np.float64),
+            operating=Operating(rule, {-1: at}, "test"),
+        )
+
+    def metrics(self, method: Method) -> dict[str, Estimate]:
+        """Percentile intervals of the bootstrap of specimens."""
+        found = {}
+        for name, drawn in self._bootstraps(method).items():
+            if not np.isnan(drawn.point[name]):
+                found[name] = drawn.interval(name, self.confidence_level)
+        return found
+
+    def compare(self, a: Method, b: Method, metric: str) -> Comparison:
+        """Percentile interval of the difference on shared resamples; P from swaps within specimens."""
+        a, b = _both_answer(a, b, metric)
+        if a.y_true.size == 0:
+            return Comparison(np.nan, note="no specimen has both")
+        drawn = [self._bootstraps(method)[metric] for method in (a, b)]
+        interval = bootstrap_difference(drawn[0], drawn[1], metric, self.confidence_level)
+        test = _permuted(a, b, metric, self.seed, groups=False)
+        return replace(test, low=interval.low, high=interval.high, method=f"{interval.method}; {test.method}")
+
+    def _bootstraps(self, method: Method) -> dict[str, Bootstrap]:
+        """Metric -> resamples that hold it."""
+        scored = method.both_classes and not np.isnan(method.y_score).any()
+        rule = method.operating.rule if method.operating is not None and method.operating.chosen_on == "test" else None
+        if scored and rule is not None:
+            drawn = bootstrap(
+                method.y_true,
+                method.y_score,
+                metrics=METRIC_NAMES,
+                threshold=rule,
+                n_resamples=N_RESAMPLES,
+                rng=self.seed,
+            )
+            return dict.fromkeys(METRIC_NAMES, drawn)
+        found = {}
+        if scored:
+            found["auc"] = bootstrap(method.y_true, method.y_score, n_resamples=N_RESAMPLES, rng=self.seed)
+        if method.answered.any():
+            answered = method.take(method.answered)
+            drawn = bootstrap_calls(
+                answered.y_true > 0.5, answered.calls, metrics=RATE_NAMES, n_resamples=N_RESAMPLES, rng=self.seed
+            )
+            found |= dict.fromkeys(RATE_NAMES, drawn)
+        return found
+
+
+PROTOCOLS: dict[str, type[Protocol]] = {"strict": Strict, "paper": Paper}
+
+
+def protocols(names: str, seed: int = 0) -> list[Protocol]:
+    """The protocols of `--protocol`: "strict", "paper", or "both" (strict first)."""
+    chosen = list(PROTOCOLS) if names == "both" else [names]
+    if chosen[0] not in PROTOCOLS:
+        raise InputError(f"protocol {names!r} is unknown; give strict, paper or both")
+    return [PROTOCOLS[name](seed=seed) for name in chosen]
+
+
+def _area(method: Method) -> float:
+    return auc_ci(method.y_true, method.y_score).value
+
+
+def _both_answer(a: Method, b: Method, metric: str) -> tuple[Method, Method]:
+    a, b = paired(a, b)
+    if metric == "auc" or a.y_true.size == 0:
+        return a, b
+    rows = a.answered & b.answered
+    return a.take(rows), b.take(rows)
+
+
+def _permuted(a: Method, b: Method, metric: str, seed: int, *, groups: bool) -> Comparison:
+    patients = a.patients if groups else None
+    # Networks answer on scales of their own: their ranks can be swapped, their scores cannot.
+    of_a, of_b = (a.y_score, b.y_score) if metric == "auc" else (a.calls, b.calls)
+    return permutation_test(
+        a.y_true,
+        of_a,
+        of_b,
+        metric=metric,
+        groups=patients,
+        ranks=metric == "auc",
+        n_resamples=N_PERMUTATIONS,
+        rng=seed,
+    )
+
+
+def _trials(name: str, calls: FloatArray, true: BoolArray) -> BoolArray | None:
+    """The specimens that a proportion is of; None for metrics that are no proportion, or calls of a panel."""
+    called = calls > 0.5
+    if np.any((calls > 0) & (calls < 1)):
+        return None
+    among = {"sensitivity": true, "specificity": ~true, "ppv": called, "npv": ~called}
+    return np.ones(true.size, bool) if name == "accuracy" else among.get(name)
