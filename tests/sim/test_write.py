@@ -67,7 +67,7 @@ def test_same_bytes_for_any_number_of_jobs(tmp_path: Path) -> None:
     for name, jobs in (("one", 1), ("two", 2)):
         simulate(tmp_path / name, n_patients=3, n_specimens=120, seed=5, n_jobs=jobs, trays=1)
     one, two = _digest(tmp_path / "one"), _digest(tmp_path / "two")
-    assert len(one) == 2 * 120 + 2 + 6
+    assert len(one) == 2 * 120 + 2 + 8
     assert one == two
 
 

@@ -59,3 +59,30 @@ def test_bad_counts(k, n):
 def test_nan_threshold():
     with pytest.raises(InputError, match="NaN"):
         confusion([0, 1], [0, 1], float("nan"))
+
+
+def test_mcc_youden_and_likelihood_ratios_equal_sklearn():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        labels, scores = rng.integers(0, 2, 80), rng.normal(size=80)
+        table = confusion(labels, scores, 0.2)
+        positive, negative = metrics.class_likelihood_ratios(labels, scores >= 0.2)
+        assert table.mcc == pytest.approx(metrics.matthews_corrcoef(labels, scores >= 0.2), abs=1e-12)
+        assert table.youden == pytest.approx(2 * table.balanced_accuracy - 1, abs=1e-12)
+        assert (table.lr_positive, table.lr_negative) == pytest.approx((positive, negative), rel=1e-12)
+
+
+def test_likelihood_ratios_at_the_edges():
+    perfect = Confusion(tp=3, fp=0, tn=4, fn=0)
+    assert (perfect.mcc, perfect.lr_positive, perfect.lr_negative) == (1.0, math.inf, 0.0)
+    reversed_ = Confusion(tp=0, fp=4, tn=0, fn=3)
+    assert (reversed_.mcc, reversed_.lr_positive, reversed_.lr_negative) == (-1.0, 0.0, math.inf)
+    none_called = Confusion(tp=0, fp=0, tn=4, fn=3)
+    assert math.isnan(none_called.mcc)
+    assert math.isnan(none_called.lr_positive)
+    assert none_called.lr_negative == 1.0
+    assert math.isnan(Confusion(tp=3, fp=0, tn=0, fn=1).lr_negative)
+
+
+def test_mcc_of_large_counts_does_not_overflow():
+    assert Confusion(tp=10**6, fp=0, tn=10**6, fn=0).mcc == 1.0

@@ -8,7 +8,21 @@ from glioscope.stats import confusion, operating_point
 
 from .test_roc import scored
 
-RULES = ("sensitivity>=0.90", "sensitivity>=0.5", "closest-to-corner", "youden")
+COSTS = {
+    "specificity": lambda se, sp: 1 - sp,
+    "closest-to-corner": lambda se, sp: np.hypot(1 - se, 1 - sp),
+    "youden": lambda se, sp: 1 - se - sp,
+}
+RULES = (
+    "sensitivity>=0.90",
+    "sensitivity>=0.5",
+    "sensitivity>0.5",
+    "sensitivity>=0",
+    "sensitivity>0.5:youden",
+    "sensitivity >= 0.9 : closest-to-corner",
+    "closest-to-corner",
+    "youden",
+)
 
 
 def best_by_search(labels, scores, rule):
@@ -17,12 +31,12 @@ def best_by_search(labels, scores, rule):
     for threshold in [*np.unique(scores), np.inf]:
         table = confusion(labels, scores, threshold)
         se, sp = table.sensitivity, table.specificity
-        if rule.startswith("sensitivity"):
-            if se >= float(rule.split("=")[1]):
-                found.append((round(-sp, 9), -se))
-        else:
-            cost = np.hypot(1 - se, 1 - sp) if rule == "closest-to-corner" else 1 - se - sp
-            found.append((round(cost, 9), -se))
+        bound, _, best = rule.replace(" ", "").rpartition(":") if ":" in rule else (rule, "", "specificity")
+        if not rule.startswith("sensitivity"):
+            bound, best = "sensitivity>=0", rule
+        floor = float(bound.split(">")[1].removeprefix("="))
+        if se > floor or (se == floor and "=" in bound):
+            found.append((round(COSTS[best](se, sp), 9), -se))
     return min(found)
 
 
@@ -36,8 +50,8 @@ def test_every_rule_equals_an_exhaustive_search(data, rule):
     assert (point.sensitivity, point.specificity) == pytest.approx((table.sensitivity, table.specificity))
     cost, negative_sensitivity = best_by_search(labels, scores, rule)
     assert table.sensitivity == pytest.approx(-negative_sensitivity)
-    if rule.startswith("sensitivity"):
-        assert table.specificity == pytest.approx(-cost)
+    best = rule.rpartition(":")[2].strip()
+    assert COSTS.get(best, COSTS["specificity"])(table.sensitivity, table.specificity) == pytest.approx(cost, abs=1e-9)
 
 
 def test_threshold_lies_halfway_so_rounding_changes_nothing():
@@ -69,6 +83,21 @@ def test_nine_of_ten_meets_ninety_per_cent():
     assert operating_point(labels, scores, "sensitivity>=0.90").sensitivity == 0.9
 
 
+def test_above_ninety_per_cent_asks_for_more_than_nine_of_ten():
+    labels = [1] * 10 + [0] * 5
+    scores = [10, 9, 8, 7, 6, 5, 4, 3, 2, -5, 1, 0, -1, -2, -3]
+    assert operating_point(labels, scores, "sensitivity>0.90").sensitivity == 1.0
+
+
+def test_the_best_of_the_allowed_points_need_not_have_the_highest_specificity():
+    # 3 of 4 positives before any negative, the fourth after one of 10 negatives.
+    labels, scores = [1, 1, 1, 0, 1, *[0] * 9], range(14, 0, -1)
+    assert operating_point(labels, scores, "sensitivity>0.7").sensitivity == 0.75
+    chosen = operating_point(labels, scores, "sensitivity>0.7:youden")
+    assert (chosen.sensitivity, chosen.specificity, chosen.rule) == (1.0, 0.9, "sensitivity>0.7:youden")
+    assert operating_point(labels, scores, "sensitivity>0.7:closest-to-corner").sensitivity == 1.0
+
+
 def test_fixed():
     point = operating_point([0, 1, 1], [0.2, 0.4, 0.9], "fixed", threshold=0.5)
     assert (point.threshold, point.sensitivity, point.specificity) == (0.5, 0.5, 1.0)
@@ -79,6 +108,10 @@ def test_fixed():
     [
         ("best", None, "unknown"),
         ("sensitivity>=2", None, "unknown"),
+        ("sensitivity>0.9:best", None, "unknown"),
+        ("sensitivity>0.9:", None, "unknown"),
+        ("sensitivity<0.9", None, "unknown"),
+        ("specificity", None, "unknown"),
         ("fixed", None, "finite threshold"),
         ("fixed", np.inf, "finite threshold"),
         ("youden", 0.5, "only rule 'fixed'"),

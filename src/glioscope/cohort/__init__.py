@@ -7,9 +7,12 @@ two sides. No pixel is kept here. Next room: `models` (training) and `runtime` (
 
 from ._labels import eligible, grade_class, labels, present_levels, specimen_patients
 from ._manifest import Cohort, load_manifest, parse_roi, sources
+from ._pathology import read_pathology
 from ._predictions import PREDICTION_COLUMNS, read_predictions, write_predictions
+from ._readings import read_readings
 from ._split import Split, group_folds, leave_one_patient_out, split_patients
 from ._split_file import read_split, write_split
+from ._study import Family, StudyInfo, read_study
 from ._summary import ClassCount, CohortSummary, TaskSummary, summarise
 from ._tasks import load_tasks, resolve_tasks
 
@@ -18,7 +21,9 @@ __all__ = [
     "ClassCount",
     "Cohort",
     "CohortSummary",
+    "Family",
     "Split",
+    "StudyInfo",
     "TaskSummary",
     "eligible",
     "grade_class",
@@ -29,8 +34,11 @@ __all__ = [
     "load_tasks",
     "parse_roi",
     "present_levels",
+    "read_pathology",
     "read_predictions",
+    "read_readings",
     "read_split",
+    "read_study",
     "resolve_tasks",
     "sources",
     "specimen_patients",

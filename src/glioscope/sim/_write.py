@@ -1,4 +1,4 @@
-"""Writing a whole simulated cohort: images, manifest, readings, oracle and settings, in one atomic folder."""
+"""Writing a whole simulated cohort: images, manifest and what belongs to it, in one atomic folder."""
 
 import csv
 import json
@@ -18,6 +18,7 @@ from ._cameras import CameraPattern, Window, compose, draw_pattern, photograph_f
 from ._design import Design, draw_design
 from ._latents import Appearance, Floats, Tissue, draw_appearance, draw_tissue
 from ._oracle import oracle_columns
+from ._pathology import draw_pathology, simulated_study
 from ._readers import draw_readings
 from ._render import paint
 from ._settings import SimSettings
@@ -34,6 +35,8 @@ _README = """SIMULATED data: no image here was taken of a patient.
 Cohort of {patients} patients and {specimens} specimens drawn by `glioscope simulate` with seed {seed}.
 manifest.csv   one row a specimen, labels as pathology would give them (some are wrong on purpose)
 readings.csv   readings of simulated surgeons
+pathology.csv  grades of three simulated pathologists before they agreed, and Ki-67 counts
+study.toml     what a study report asks of its authors; says what does not exist here
 oracle.csv     latent state of every specimen and the posterior that bounds any observer of its images
 settings.json  all parameters with unit and source; SHA-256 {sha}
 images/        fl/*.tif 16-bit fluorescence, wl/*.png 8-bit white light
@@ -48,6 +51,8 @@ class SimulatedCohort:
     manifest: Path
     readings: Path
     oracle: Path
+    pathology: Path
+    study: Path
     trays: Path | None
     n_patients: int
     n_specimens: int
@@ -107,7 +112,8 @@ def simulate(
     started = time.perf_counter()
     target, settings = Path(out), settings or SimSettings()
     _check(target, size, seed, trays, framing, n_jobs)
-    design_seed, camera_seed, readers_seed, image_seed, tray_seed = np.random.SeedSequence(seed).spawn(5)
+    seeds = np.random.SeedSequence(seed).spawn(6)
+    design_seed, camera_seed, readers_seed, image_seed, tray_seed, pathology_seed = seeds
     rng = np.random.default_rng(design_seed)
     design = draw_design(n_patients, n_specimens, settings, rng)
     tissue = draw_tissue(design, settings, rng)
@@ -122,9 +128,9 @@ def simulate(
         jobs = _jobs(folder, names, appearances, image_seed, pattern, frame, shape, mm_per_px, framing, settings)
         _run(jobs, n_specimens, n_jobs, progress)
         # A fresh generator for each table: adding one does not change the others.
-        _write_rows(
-            folder / "manifest.csv", _manifest_rows(design, names, mm_per_px, framing, settings, rng.spawn(1)[0])
-        )
+        manifest = _manifest_rows(design, names, mm_per_px, framing, settings, rng.spawn(1)[0])
+        _write_rows(folder / "manifest.csv", manifest)
+        _write_rows(folder / "pathology.csv", draw_pathology(manifest, np.random.default_rng(pathology_seed)))
         readings = draw_readings(names, columns, design.label_tumor, settings, np.random.default_rng(readers_seed))
         _write_rows(folder / "readings.csv", readings)
         _write_rows(folder / "oracle.csv", _oracle_rows(design, tissue, columns, names, settings))
@@ -137,6 +143,8 @@ def simulate(
         manifest=target / "manifest.csv",
         readings=target / "readings.csv",
         oracle=target / "oracle.csv",
+        pathology=target / "pathology.csv",
+        study=target / "study.toml",
         trays=target / "trays.csv" if trays else None,
         n_patients=n_patients,
         n_specimens=n_specimens,
@@ -403,6 +411,8 @@ def _write_notes(folder: Path, design: Design, seed: int, framing: Framing, sett
         "n_specimens": len(design.patient),
         "settings": settings.described(),
     }
+    study = simulated_study(design.n_patients, len(design.patient), seed, settings.readers.n_readers)
+    (folder / "study.toml").write_text(study, encoding="utf-8")
     (folder / "settings.json").write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
     text = _README.format(patients=design.n_patients, specimens=len(design.patient), seed=seed, sha=settings.sha256)
     (folder / "README.txt").write_text(text, encoding="utf-8")

@@ -32,6 +32,7 @@ class Bootstrap:
     deleted : metric -> values without each unit (specimen or patient); empty unless the BCa interval was asked for.
     unit : "specimens", "specimens (stratified)" or "patients".
     seed : of the resamples.
+    n_specimens : that they are drawn from.
     n_groups : patients, 0 where specimens were drawn.
     """
 
@@ -40,6 +41,7 @@ class Bootstrap:
     deleted: dict[str, FloatArray]
     unit: str
     seed: int
+    n_specimens: int
     n_groups: int
 
     def interval(
@@ -120,6 +122,8 @@ def bootstrap(
     rates = [name for name in metrics if name != "auc"]
     if threshold is None and rates:
         raise InputError(f"{', '.join(rates)}: a threshold, or a rule that chooses it, is needed")
+    if isinstance(threshold, float) and np.isnan(threshold):
+        raise InputError("threshold is NaN; it must be a number")
 
     def values(weights: FloatArray) -> dict[str, FloatArray]:
         found = {"auc": order.auc(weights)} if "auc" in metrics else {}
@@ -162,9 +166,10 @@ def bootstrap_difference(
 ) -> Comparison:
     """Percentile interval of `a - b` on the resamples that both were drawn on; the P values are NaN."""
     level = check_level(confidence_level)
-    if (a.seed, a.unit) != (b.seed, b.unit):
-        raise InputError("two methods can only be compared on the same resamples: use the same seed and groups")
-    differences = a.replicates[metric] - b.replicates[metric_b or metric]
+    drawn_a, drawn_b = a.replicates[metric], b.replicates[metric_b or metric]
+    if (a.seed, a.unit, a.n_specimens, drawn_a.size) != (b.seed, b.unit, b.n_specimens, drawn_b.size):
+        raise InputError("only methods on the same resamples compare: give the same specimens, groups, seed and number")
+    differences = drawn_a - drawn_b
     usable = differences[~np.isnan(differences)]
     value = a.point[metric] - b.point[metric_b or metric]
     if not usable.size:
@@ -183,13 +188,11 @@ def _at(order: ScoreOrder, weights: FloatArray, threshold: float | str) -> tuple
         # Of equal points the last one: it has the higher sensitivity.
         column = cost.shape[1] - 1 - np.argmin(cost[:, ::-1], axis=1)
         rows = np.arange(len(tp))
-        # Where a class is missing there is nothing to choose by, and so no table.
-        known = np.where((positives > 0) & (negatives > 0), 1.0, np.nan)
-        return tp[rows, column], fp[rows, column], positives * known, negatives * known
-    called = int(np.searchsorted(-order.thresholds, -threshold, "right"))
-    nothing = np.zeros(len(tp))
-    at = (tp[:, called - 1], fp[:, called - 1]) if called else (nothing, nothing)
-    return *at, positives, negatives
+        # Where a class is missing, or no point is allowed, there is nothing to choose, and so no table.
+        known = np.where(np.isfinite(cost[rows, column]), 1.0, np.nan)
+        return tp[rows, column] * known, fp[rows, column] * known, positives * known, negatives * known
+    last = int(np.searchsorted(-order.thresholds, -threshold, "right")) - 1
+    return tp[:, last], fp[:, last], positives, negatives
 
 
 def _resampled(
@@ -214,6 +217,7 @@ def _resampled(
         deleted=_deleted(labels, values, index, n_groups) if bca else {},
         unit=unit,
         seed=seed,
+        n_specimens=labels.size,
         n_groups=n_groups,
     )
 

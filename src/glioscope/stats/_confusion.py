@@ -8,22 +8,16 @@ from scipy import special
 
 from glioscope.core import InputError
 
+from ._estimate import Interval
 from ._input import as_pair, check_level
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A confidence interval."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
     """A two-by-two table.
 
-    Ratios with nothing below the line are NaN. PPV, NPV, F1 and accuracy hold at `prevalence` only.
+    Ratios with nothing below the line are NaN; the likelihood ratios alone may also be infinite. PPV, NPV, F1, accuracy
+    and MCC hold at `prevalence` only.
     """
 
     tp: int
@@ -76,6 +70,27 @@ class Confusion:
         """Mean of sensitivity and specificity."""
         return (self.sensitivity + self.specificity) / 2
 
+    @property
+    def youden(self) -> float:
+        """Sensitivity + specificity - 1 (Youden 1950)."""
+        return self.sensitivity + self.specificity - 1
+
+    @property
+    def mcc(self) -> float:
+        """Correlation of call and truth (Matthews 1975), in [-1, 1]; NaN where all calls or all labels are the same."""
+        margins = (self.tp + self.fp) * (self.tp + self.fn) * (self.tn + self.fp) * (self.tn + self.fn)
+        return _ratio(self.tp * self.tn - self.fp * self.fn, margins**0.5)
+
+    @property
+    def lr_positive(self) -> float:
+        """Sensitivity / (1 - specificity); +inf without a false positive, NaN without any positive call or a class."""
+        return _likelihood_ratio(self.tp, self.fn, self.fp, self.tn)
+
+    @property
+    def lr_negative(self) -> float:
+        """(1 - sensitivity) / specificity; +inf without a true negative, NaN without any negative call or a class."""
+        return _likelihood_ratio(self.fn, self.tp, self.tn, self.fp)
+
 
 def confusion(y_true: npt.ArrayLike, y_score: npt.ArrayLike, threshold: float) -> Confusion:
     """The two-by-two table at a threshold; positive at `score >= threshold`. One class only is allowed.
@@ -122,5 +137,14 @@ def _check_counts(k: int, n: int) -> None:
         raise InputError(f"{k} out of {n} is no proportion; k must lie in 0..n and n be at least 1")
 
 
-def _ratio(part: int, whole: int) -> float:
+def _ratio(part: int, whole: float) -> float:
     return part / whole if whole else float("nan")
+
+
+def _likelihood_ratio(called_sick: int, other_sick: int, called_well: int, other_well: int) -> float:
+    """How many times as often the call is given to the sick as to the well."""
+    in_sick = _ratio(called_sick, called_sick + other_sick)
+    in_well = _ratio(called_well, called_well + other_well)
+    if in_well == 0:
+        return float("inf") if in_sick > 0 else float("nan")
+    return in_sick / in_well

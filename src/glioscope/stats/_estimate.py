@@ -32,7 +32,7 @@ class Estimate:
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """`{value, low, high, ci_method}` of `metrics.json`, None where a number does not exist; and a `note`, if any."""
+        """`{value, low, high, ci_method}` of `metrics.json`, None where there is no number; a `note`, if any."""
         shown = {"value": finite(self.value), "low": finite(self.low), "high": finite(self.high)}
         return {**shown, "ci_method": self.method or "none", **({"note": self.note} if self.note else {})}
 

@@ -112,14 +112,13 @@ def evaluate_task(
     rule: str | None = None,
     threshold: float | None = None,
 ) -> TaskResult:
-    """Every model of one task; `rule` and `threshold` as `model_methods` takes them (default: `default_rule`).
+    """Every model of one task; `rule` (default: `default_rule`) and `threshold` as `model_methods` takes them.
 
     Raises
     ------
     InputError : a label above the task's highest level.
     """
-    chosen = rule or default_rule(task)
-    methods = model_methods(predictions, task, rule=chosen, threshold=threshold)
+    methods = model_methods(predictions, task, rule=rule or default_rule(task), threshold=threshold)
     n_levels = len(levels) or 2
     top = max((float(method.y_true.max()) for method in methods.values()), default=0.0)
     if top >= n_levels:
@@ -130,7 +129,7 @@ def evaluate_task(
         return TaskResult(
             task, protocol, tuple(levels), len(specimens), len(set(specimens.values())), methods, metrics, {}
         )
-    methods = {name: protocol.operate(method, chosen) for name, method in methods.items()}
+    methods = {name: protocol.operate(method, task) for name, method in methods.items()}
     return TaskResult(
         task,
         protocol,

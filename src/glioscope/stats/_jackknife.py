@@ -86,7 +86,7 @@ def _within(labels: BoolArray, scores: FloatArray, index: IntArray, n_groups: in
     before = np.searchsorted(negative, index[labels] * (int(rank.max()) + 1), "left")
     positive = key[labels]
     below = (np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")) / 2 - before
-    return np.bincount(index[labels], below, n_groups)
+    return np.asarray(np.bincount(index[labels], below, n_groups), np.float64)
 
 
 def rates_without_each_group(

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ObjectArray = npt.NDArray[np.object_]
-_BY_ROW = ("key", "specimens", "patients", "y_true", "y_score", "calls", "answers", "y_probability", "level", "fold")
+_BY_ROW = (
+    "key",
+    "specimens",
+    "patients",
+    "y_true",
+    "y_score",
+    "raw_score",
+    "calls",
+    "answers",
+    "y_probability",
+    "level",
+    "fold",
+)
 _UNANSWERED = ("indeterminate", "not_assessable")
 
 
@@ -51,6 +63,7 @@ class Method:
     specimens, patients : object (n,).
     y_true : float64 (n,), 0 or 1, or an ordinal level.
     y_score : float64 (n,), comparable between folds; NaN throughout for a method that only decides.
+    raw_score : float64 (n,), as in the table.
     calls : float64 (n,), 1 positive, 0 negative, a panel's share of positives, NaN where it did not answer, which is
         everywhere where no threshold is known.
     answers : object (n,), the decision column, "" where blank.
@@ -68,6 +81,7 @@ class Method:
     patients: ObjectArray
     y_true: FloatArray
     y_score: FloatArray
+    raw_score: FloatArray
     calls: FloatArray
     answers: ObjectArray
     y_probability: FloatArray
@@ -164,6 +178,7 @@ def _method(name: str, rows: "pd.DataFrame", rule: str, threshold: float | None)
         patients=test["patient_id"].to_numpy(object),
         y_true=test["y_true"].to_numpy(float),
         y_score=score,
+        raw_score=raw,
         calls=calls,
         answers=answers,
         y_probability=_numbers(test, "y_probability"),

@@ -19,7 +19,6 @@ _SENSITIVITY_RULE = re.compile(r"^sensitivity(>=?)(0?\.\d+|0|1|1\.0*)(?::([a-z-]
 _COSTS: Final[dict[str, Callable[[FloatArray, FloatArray], FloatArray]]] = {
     "closest-to-corner": lambda fpr, tpr: np.hypot(fpr, 1 - tpr),
     "youden": lambda fpr, tpr: fpr - tpr,
-    "specificity": lambda fpr, tpr: fpr,
 }
 
 

@@ -1,4 +1,4 @@
-"""Agreement on ordered levels."""
+"""Ordered levels: agreement, their probabilities, and how well each is told from the rest."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,6 +6,7 @@ import numpy.typing as npt
 from glioscope.core import InputError
 
 from ._input import FloatArray, as_vector
+from ._roc import auc
 
 
 def quadratic_kappa(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
@@ -53,3 +54,32 @@ def level_probabilities(probability: npt.ArrayLike) -> FloatArray:
     edge = np.ones((len(above), 1))
     levels: FloatArray = -np.diff(np.concatenate([edge, above, 0 * edge], axis=1), axis=1)
     return levels
+
+
+def one_against_rest_auc(y_true: npt.ArrayLike, probability: npt.ArrayLike) -> FloatArray:
+    """AUC of each level against all others, by the probability of that level.
+
+    Parameters
+    ----------
+    y_true : array-like (n_specimens,), levels 0..K-1.
+    probability : array-like (n_specimens, K), of each level (`level_probabilities`); higher is more of that level.
+
+    Returns
+    -------
+    float64 (K,) in [0, 1]; NaN for a level that no specimen, or every specimen, has.
+
+    Raises
+    ------
+    InputError : NaN, a label that is no level, shapes that do not match.
+    """
+    truth, columns = as_vector(y_true, "y_true"), np.asarray(probability, dtype=np.float64)
+    if columns.ndim != 2 or len(columns) != truth.size:
+        raise InputError(f"probability has shape {columns.shape}; {truth.size} specimens need ({truth.size}, levels)")
+    n_levels = columns.shape[1]
+    wrong = truth[~np.isin(truth, np.arange(n_levels))]
+    if wrong.size:
+        raise InputError(
+            f"y_true has level {wrong[0]:g}; {n_levels} columns of probability have levels 0..{n_levels - 1}"
+        )
+    present = [bool(0 < np.sum(truth == level) < truth.size) for level in range(n_levels)]
+    return np.array([auc(truth == k, columns[:, k]) if present[k] else np.nan for k in range(n_levels)])

@@ -47,5 +47,14 @@ def call_cells(labels: BoolArray, calls: FloatArray) -> FloatArray:
 
     A call is 0 or 1, or, for a panel, the share of its readers who said positive: the panel's table is then the mean of
     its readers' tables.
+
+    Raises
+    ------
+    InputError : lengths that differ, a call outside [0, 1].
     """
+    if calls.size != labels.size:
+        raise InputError(f"y_true has {labels.size} values and the calls {calls.size}; they must match")
+    wrong = calls[(calls < 0) | (calls > 1)]
+    if wrong.size:
+        raise InputError(f"a call is {wrong[0]:g}; calls are 0 or 1, or a panel's share of positive readings")
     return np.stack([labels * calls, ~labels * calls, labels, ~labels], axis=1).astype(np.float64)

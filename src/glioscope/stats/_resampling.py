@@ -18,20 +18,20 @@ class ScoreOrder:
 
     Attributes
     ----------
-    thresholds : float64 (n_thresholds,), the distinct scores, falling; a specimen is positive at `score >= threshold`.
+    thresholds : float64 (n_thresholds,), +inf and the distinct scores, falling; a specimen is positive at
+        `score >= threshold`. The first calls nobody positive.
     """
 
     def __init__(self, labels: BoolArray, scores: FloatArray) -> None:
         order = np.argsort(-scores, kind="stable")
         ordered, positive = scores[order], labels[order]
         last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), scores.size - 1)
-        self.thresholds: FloatArray = ordered[last]
+        self.thresholds: FloatArray = np.append(np.inf, ordered[last])
         self._positives, self._negatives = order[positive], order[~positive]
         # Positives (negatives) at or above each threshold: places in the cumulative weights of that class.
-        self._tp_at, self._fp_at = np.cumsum(positive)[last], np.cumsum(~positive)[last]
+        self._tp_at, self._fp_at = np.append(0, np.cumsum(positive)[last]), np.append(0, np.cumsum(~positive)[last])
         step = np.searchsorted(last, np.flatnonzero(~positive))
-        self._above = np.append(0, self._tp_at)[step]
-        self._level = self._tp_at[step]
+        self._above, self._level = self._tp_at[step], self._tp_at[step + 1]
 
     def curves(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Weighted true and false positives at every threshold.

@@ -1,9 +1,12 @@
 """The ROC curve and the area under it, with tied scores counted right."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from glioscope.core import InputError
 
 from ._input import BoolArray, FloatArray, as_pair
 
@@ -82,6 +85,62 @@ def auc(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> float:
     # Twice the number of pairs in the right order, so that ties stay whole numbers.
     doubled = np.searchsorted(negative, positive, "left").sum() + np.searchsorted(negative, positive, "right").sum()
     return int(doubled) / (2 * positive.size * negative.size)
+
+
+def partial_auc(
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    low: float,
+    high: float,
+    *,
+    of: Literal["specificity", "sensitivity"] = "specificity",
+    corrected: bool = False,
+) -> float:
+    """Area under the part of the ROC curve where specificity, or sensitivity, lies between two limits.
+
+    Parameters
+    ----------
+    y_true : array-like (n_specimens,), 0 or 1.
+    y_score : array-like (n_specimens,), higher is more positive.
+    low, high : limits in [0, 1], low below high.
+    of : what the limits are of. The area is the integral of the other one of the two over this one.
+    corrected : rescale so that 0.5 is chance and 1 perfect, whatever the limits (McClish 1989).
+
+    Returns
+    -------
+    float in [0, high - low], or corrected. As pROC's `auc(partial.auc = c(high, low), partial.auc.focus = of)`, except
+    that a corrected area below chance keeps its value below 0.5, where pROC gives NA.
+
+    Raises
+    ------
+    InputError : limits out of order or range, an unknown `of`, and what `auc` raises.
+
+    References
+    ----------
+    McClish, Med. Decis. Making 9, 1989; Robin et al., BMC Bioinformatics 12, 2011.
+    """
+    if not 0 <= low < high <= 1:
+        raise InputError(f"limits {low:g} and {high:g} of a partial AUC must satisfy 0 <= low < high <= 1")
+    if of not in ("specificity", "sensitivity"):
+        raise InputError(f"a partial AUC is of specificity or sensitivity, not of {of!r}")
+    curve = roc_curve(y_true, y_score)
+    if of == "specificity":
+        area = _area_between(curve.fpr, curve.tpr, 1 - high, 1 - low)
+    else:
+        area = _area_between(curve.tpr, 1 - curve.fpr, low, high)
+    if not corrected:
+        return area
+    chance = ((1 - low) ** 2 - (1 - high) ** 2) / 2
+    return (1 + (area - chance) / (high - low - chance)) / 2
+
+
+def _area_between(x: FloatArray, y: FloatArray, low: float, high: float) -> float:
+    """Integral of the polygon (x, y) over [low, high]; x does not fall, and may jump in y where it stands still."""
+    width = np.diff(x)
+    slope = np.divide(np.diff(y), width, out=np.zeros_like(width), where=width > 0)
+    inside = np.clip(x, low, high)
+    middle = (inside[1:] + inside[:-1]) / 2
+    return float(np.sum(np.diff(inside) * (y[:-1] + slope * (middle - x[:-1]))))
 
 
 def placements(labels: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:

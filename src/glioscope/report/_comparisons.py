@@ -1,0 +1,77 @@
+"""The tests of a study: the primary model against the others and against readers, adjusted by family."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from glioscope.cohort import Family
+from glioscope.stats import Comparison, Method, Protocol, holm
+from glioscope.stats import finite as or_none
+
+MODEL_METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv", "f1", "accuracy")
+READER_METRICS = MODEL_METRICS[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One test: `a - b` in `metric`, and P adjusted by Holm within `family` (NaN before adjusting)."""
+
+    task: str
+    a: str
+    b: str
+    metric: str
+    family: str
+    comparison: Comparison
+    p_adjusted: float = float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        """One of `comparisons[]` of `metrics.json`."""
+        named = {"a": self.a, "b": self.b, "metric": self.metric, "family": self.family}
+        return {**named, **self.comparison.to_json(), "p_adjusted": or_none(self.p_adjusted)}
+
+
+def compare_with(
+    primary: Method, others: Iterable[Method], metrics: Sequence[str], protocol: Protocol, task: str, family: str
+) -> list[Compared]:
+    """The primary method against each other one, in each metric that both have."""
+    found = []
+    for other in others:
+        for metric in metrics:
+            if metric != "auc" and not (primary.answered.any() and other.answered.any()):
+                continue
+            if metric == "auc" and not (primary.both_classes and other.both_classes):
+                continue
+            compared = protocol.compare(primary, other, metric)
+            found.append(Compared(task, primary.name, other.name, metric, family, compared))
+    return found
+
+
+def adjusted(tests: Sequence[Compared], declared: Sequence[Family]) -> list[Compared]:
+    """The tests with P adjusted by Holm's method within their family, two-sided.
+
+    A test that a family of `study.toml` names belongs there; the others to the table that they stand in.
+    """
+    planned: Mapping[tuple[str, str, str, str], str] = {
+        (test.task, test.a, test.b, test.metric): family.name for family in declared for test in family.tests
+    }
+    placed = [replace(t, family=planned.get((t.task, t.a, t.b, t.metric), t.family)) for t in tests]
+    for family in dict.fromkeys(test.family for test in placed):
+        places = [i for i, test in enumerate(placed) if test.family == family]
+        for i, p in zip(places, holm([placed[i].comparison.p_two_sided for i in places]), strict=True):
+            placed[i] = replace(placed[i], p_adjusted=float(p))
+    return placed
+
+
+def primary_model(names: Sequence[str], wanted: str | None) -> str:
+    """The model under study: the one that `study.toml` names; else fluorescence first, fine-tuned before frozen.
+
+    It is never chosen by its results.
+    """
+    if wanted in names:
+        return str(wanted)
+    order = [kind + strategy for kind in ("fl", "") for strategy in ("-finetune", "-probe", "")]
+    return min(names, key=lambda name: next(i for i, start in enumerate(order) if _is(name, start)))
+
+
+def _is(name: str, kind: str) -> bool:
+    return name.startswith(kind) if kind.startswith("fl") else name.endswith(kind)
