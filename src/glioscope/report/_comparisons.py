@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from glioscope.cohort import Family
-from glioscope.stats import Comparison, Method, Protocol, holm
+from glioscope.stats import Comparison, Method, Protocol, holm, paired
 from glioscope.stats import finite as or_none
 
 MODEL_METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv", "f1", "accuracy")
@@ -21,13 +21,16 @@ class Compared:
     b: str
     metric: str
     family: str
+    n_specimens: int
+    n_patients: int
     comparison: Comparison
     p_adjusted: float = float("nan")
 
     def to_json(self) -> dict[str, Any]:
         """One of `comparisons[]` of `metrics.json`."""
         named = {"a": self.a, "b": self.b, "metric": self.metric, "family": self.family}
-        return {**named, **self.comparison.to_json(), "p_adjusted": or_none(self.p_adjusted)}
+        sizes = {"n_specimens": self.n_specimens, "n_patients": self.n_patients}
+        return {**named, **sizes, **self.comparison.to_json(), "p_adjusted": or_none(self.p_adjusted)}
 
 
 def compare_with(
@@ -36,13 +39,13 @@ def compare_with(
     """The primary method against each other one, in each metric that both have."""
     found = []
     for other in others:
-        for metric in metrics:
-            if metric != "auc" and not (primary.answered.any() and other.answered.any()):
-                continue
-            if metric == "auc" and not (primary.both_classes and other.both_classes):
-                continue
-            compared = protocol.compare(primary, other, metric)
-            found.append(Compared(task, primary.name, other.name, metric, family, compared))
+        a, b = paired(primary, other)
+        both = a.answered & b.answered
+        wanted = [m for m in metrics if (a.both_classes and b.both_classes if m == "auc" else both.any())]
+        for metric, compared in protocol.compare(a, b, wanted).items():
+            patients = a.patients if metric == "auc" else a.patients[both]
+            sizes = (patients.size, len(set(patients)))
+            found.append(Compared(task, a.name, b.name, metric, family, *sizes, compared))
     return found
 
 

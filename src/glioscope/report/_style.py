@@ -1,16 +1,22 @@
-"""How figures look: one palette that colour-blind readers and grey printers can tell apart, and sizes of a journal page."""
+"""How figures look: a palette that colour-blind readers and grey printers can tell apart, sizes of a journal page."""
 
 import math
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Plot
+from matplotlib.lines import Line2D
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 
 from glioscope.core import InputError
 from glioscope.stats import Estimate
@@ -29,12 +35,16 @@ COLUMN: Final = 3.35
 """Width of one text column in inches (85 mm)."""
 PAGE: Final = 6.9
 """Width of the text of an A4 page in inches (175 mm)."""
+LEGEND: Final = 52
+"""Letters that fit on one line of a legend under a column."""
+TALLEST: Final = 9.2
+"""Height in inches that a figure may take of an A4 page, so that its caption still fits."""
 LINE: Final = 0.17
 """Height of a line of text in inches."""
 CHARACTER: Final = 0.062
 """Width of a character of 7 points in inches, on the safe side: for layouts that cannot ask a renderer."""
 
-_RC: Final = {
+_RC: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 9,
@@ -69,7 +79,8 @@ def canvas(width: float, height: float) -> tuple[Plot, Axes]:
 
     So text, which has a fixed size, keeps its distance from everything whatever the data.
     """
-    plot = Plot(figsize=(width, height), layout="none")
+    plot = Plot(figsize=(width, height))
+    plot.set_layout_engine("none")
     axes = plot.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     return plot, axes
@@ -99,7 +110,7 @@ _DASHES: Final[tuple[str | list[int], ...]] = (
     [6, 2, 2, 2, 2, 2],
     [2, 2],
 )
-_HATCHES: Final = ("", "////", "....", "xxxx", "----", "\\\\\\\\", "++++")
+_HATCHES: Final = ("", "////", "..", "xxxx", "----", "\\\\\\\\", "++++")
 _SYMBOLS: Final = ("circle", "rect", "triangle", "diamond", "arrow", "pin", "roundRect")
 _LOOKS: Final = tuple(map(Look, PALETTE, LINES, MARKERS, _HATCHES, _DASHES, _SYMBOLS))
 
@@ -117,13 +128,34 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
     return dict(zip(names, _LOOKS, strict=False))
 
 
+def method_handles(methods: Mapping[str, str], styles: Mapping[str, Look], *, markers: bool = False) -> list[Line2D]:
+    """What the legend under a column says of each method: its line, its name and a text."""
+    handles = []
+    for method, text in methods.items():
+        look, label = styles[method], wrapped(f"{method}: {text}" if text else method, LEGEND)
+        handles.append(Line2D([], [], color=look.color, linestyle=look.line, markersize=4, label=label))
+        handles[-1].set_marker(look.marker if markers else "")
+    return handles
+
+
+def legend_height(handles: Iterable[Artist]) -> float:
+    """Height in inches of a legend of one column."""
+    return LINE * sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
+
+
 def wrapped(name: str, width: int = 30) -> str:
     """A long name on several lines."""
     return textwrap.fill(name, width)
 
 
+def rate_ends(values: Iterable[float]) -> tuple[float, float]:
+    """Ends of an axis of rates: from the tenth below the lowest finite value, 0.8 at the most, to a little over 1."""
+    lowest = min([1.0, *(value for value in values if math.isfinite(value))])
+    return min(0.8, math.floor(lowest * 10) / 10) - 0.02, 1.02
+
+
 def interval_text(estimate: Estimate) -> str:
-    """ "0.945 (0.925, 0.960)"; without the brackets where there is no interval, an en dash where there is no value."""
+    """As in "0.945 (0.925, 0.960)"; no brackets where there is no interval, an en dash where there is no value."""
     if not math.isfinite(estimate.value):
         return "–"
     if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
@@ -132,7 +164,7 @@ def interval_text(estimate: Estimate) -> str:
 
 
 def p_text(pvalue: float) -> str:
-    """ "P = 0.0123" or "P < 0.0001", as the paper's figures print it; "P –" where there is none."""
+    """As the paper's figures print it: "P = 0.0123" or "P < 0.0001"; "P –" where there is none."""
     if math.isnan(pvalue):
         return "P –"
     return "P < 0.0001" if pvalue < 0.0001 else f"P = {pvalue:.4f}"
@@ -144,3 +176,24 @@ def class_fills(count: int) -> list[tuple[str, str]]:
         return [(NEGATIVE, ""), (POSITIVE, "////")][:count]
     ramp = mpl.colormaps["cividis_r"]
     return [(to_hex(ramp(0.05 + 0.85 * i / (count - 1))), _HATCHES[i % len(_HATCHES)]) for i in range(count)]
+
+
+def filled(boxes: npt.ArrayLike, fill: tuple[str, str], **parts: Any) -> PathPatch:
+    """Rectangles (n, 4: x, y, width, height) of one colour and hatch: one patch, as Agg pays for hatches by patch."""
+    x, y, width, height = np.asarray(boxes, dtype=np.float64).T
+    corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+    outline = Path.make_compound_path_from_polys(np.array(corners).transpose(2, 0, 1))
+    return PathPatch(outline, facecolor=fill[0], hatch=fill[1], edgecolor="white", linewidth=0.6, **parts)
+
+
+def draw_key(axes: Axes, entries: Iterable[tuple[str, tuple[str, str]]], left: float, top: float) -> float:
+    """On a `canvas`, a swatch and a name for every fill, on as many lines as it takes; the y below them in inches."""
+    x = left
+    for label, fill in entries:
+        width = CHARACTER * len(label) + 0.5
+        if x > left and x + width > PAGE:
+            x, top = left, top + LINE
+        axes.add_patch(filled([(x, top + 0.03, 0.22, LINE - 0.06)], fill))
+        axes.text(x + 0.28, top + LINE / 2, label, va="center", fontsize=7)
+        x += width
+    return top + LINE

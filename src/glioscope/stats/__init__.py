@@ -60,10 +60,21 @@ from ._operating_point import OperatingPoint, operating_point
 from ._ordinal import level_probabilities, one_against_rest_auc, quadratic_kappa
 from ._permutation import SignFlipResult, permutation_test, sign_flip_pvalue
 from ._precision_recall import PrecisionRecallCurve, average_precision, precision_recall_curve
-from ._protocols import METRIC_NAMES, RATE_NAMES, Paper, Protocol, Strict, default_rule, protocols
+from ._protocols import (
+    METRIC_NAMES,
+    N_PERMUTATIONS,
+    N_RESAMPLES,
+    RATE_NAMES,
+    Paper,
+    Protocol,
+    Strict,
+    default_rule,
+    protocols,
+)
 from ._rates import RATES
 from ._risk_coverage import RiskCoverageCurve, binary_risk_coverage, risk_coverage_curve
 from ._roc import RocCurve, auc, partial_auc, roc_curve
+from ._roc_band import RocBand, roc_band
 from ._sample_size import (
     SampleSize,
     design_effect,
@@ -77,6 +88,8 @@ from ._sample_size import (
 __all__ = [
     "METRICS_SCHEMA",
     "METRIC_NAMES",
+    "N_PERMUTATIONS",
+    "N_RESAMPLES",
     "RATES",
     "RATE_NAMES",
     "Bootstrap",
@@ -102,6 +115,7 @@ __all__ = [
     "ReaderMean",
     "ReliabilityCurve",
     "RiskCoverageCurve",
+    "RocBand",
     "RocCurve",
     "SampleSize",
     "SignFlipResult",
@@ -167,6 +181,7 @@ __all__ = [
     "reader_mean",
     "reliability_curve",
     "risk_coverage_curve",
+    "roc_band",
     "roc_curve",
     "sign_flip_pvalue",
     "unanswered_counts",

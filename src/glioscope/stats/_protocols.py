@@ -9,6 +9,7 @@
 Both give `Estimate`s of a `Method` and `Comparison`s of two, so that tables of either are made by the same code.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from typing import Protocol as Interface
@@ -27,11 +28,13 @@ from ._methods import Method, Operating, paired
 from ._operating_point import operating_point
 from ._permutation import permutation_test
 from ._rates import RATES
+from ._roc import auc
 
 RATE_NAMES = tuple(RATES)
 METRIC_NAMES = ("auc", *RATE_NAMES)
 N_RESAMPLES = 1000
 N_PERMUTATIONS = 10_000
+_NOTHING = Comparison(float("nan"), note="no specimen that both answered, or one class only")
 
 
 class Protocol(Interface):
@@ -49,8 +52,8 @@ class Protocol(Interface):
     def metrics(self, method: Method) -> dict[str, Estimate]:
         """Every metric that exists, by name; rates are of the specimens that were answered."""
 
-    def compare(self, a: Method, b: Method, metric: str) -> Comparison:
-        """`a - b` on the specimens that both answered."""
+    def compare(self, a: Method, b: Method, metrics: Sequence[str]) -> dict[str, Comparison]:
+        """`a - b` in each metric: the AUC on the specimens that both have, rates on those that both answered."""
 
 
 def default_rule(task: str) -> str:
@@ -111,24 +114,26 @@ class Strict:
             rates[name] = Estimate(value, interval.low, interval.high, "korn-graubard by patient", 0, n_groups)
         return rates
 
-    def compare(self, a: Method, b: Method, metric: str) -> Comparison:
+    def compare(self, a: Method, b: Method, metrics: Sequence[str]) -> dict[str, Comparison]:
         """Jackknife interval by patient; P from swapping whole patients, exact where all swaps can be enumerated."""
-        a, b = _both_answer(a, b, metric)
-        if a.y_true.size == 0:
-            return Comparison(np.nan, note="no specimen has both")
-        index, n_groups = as_groups(a.patients, a.y_true.size)
+        found = {}
+        for metric in metrics:
+            pair = _pair(a, b, metric)
+            found[metric] = self._compare(*pair, metric) if pair else _NOTHING
+        return found
+
+    def _compare(self, a: Method, b: Method, metric: str) -> Comparison:
         if metric == "auc":
-            parts = [auc_without_each_group(m.y_true > 0.5, m.y_score, index, n_groups) for m in (a, b)]
-            value = _area(a) - _area(b)
-            deleted = parts[0] - parts[1]
+            index, n_groups = as_groups(a.patients, a.y_true.size)
+            value = auc(a.y_true, a.y_score) - auc(b.y_true, b.y_score)
+            without = [auc_without_each_group(m.y_true > 0.5, m.y_score, index, n_groups) for m in (a, b)]
         else:
             rates = [rates_without_each_group(m.y_true > 0.5, m.calls, m.patients, (metric,))[metric] for m in (a, b)]
-            value, deleted = rates[0][0] - rates[1][0], rates[0][1] - rates[1][1]
-        interval = jackknife_estimate(value, deleted, self.confidence_level)
-        test = _permuted(a, b, metric, self.seed, groups=True)
-        return replace(
-            test, low=interval.low, high=interval.high, method=f"{interval.method}; {test.method}", note=interval.note
-        )
+            value, without = rates[0][0] - rates[1][0], [deleted for _, deleted in rates]
+        interval = jackknife_estimate(value, without[0] - without[1], self.confidence_level)
+        test = _permuted(a, b, metric, self.seed, by_patient=True)
+        method = f"{interval.method}; {test.method}"
+        return replace(test, low=interval.low, high=interval.high, method=method, note=interval.note or test.note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +164,24 @@ class Paper:
                 found[name] = drawn.interval(name, self.confidence_level)
         return found
 
-    def compare(self, a: Method, b: Method, metric: str) -> Comparison:
+    def compare(self, a: Method, b: Method, metrics: Sequence[str]) -> dict[str, Comparison]:
         """Percentile interval of the difference on shared resamples; P from swaps within specimens."""
-        a, b = _both_answer(a, b, metric)
-        if a.y_true.size == 0:
-            return Comparison(np.nan, note="no specimen has both")
-        drawn = [self._bootstraps(method)[metric] for method in (a, b)]
-        interval = bootstrap_difference(drawn[0], drawn[1], metric, self.confidence_level)
-        test = _permuted(a, b, metric, self.seed, groups=False)
-        return replace(test, low=interval.low, high=interval.high, method=f"{interval.method}; {test.method}")
+        found = {}
+        drawn: dict[int, list[dict[str, Bootstrap]]] = {}
+        for metric in metrics:
+            pair = _pair(a, b, metric)
+            if pair is None:
+                found[metric] = _NOTHING
+                continue
+            size = pair[0].y_true.size  # AUC and rates share resamples unless specimens went unanswered
+            if size not in drawn:
+                drawn[size] = [self._bootstraps(method) for method in pair]
+            of_a, of_b = drawn[size]
+            interval = bootstrap_difference(of_a[metric], of_b[metric], metric, self.confidence_level)
+            test = _permuted(*pair, metric, self.seed, by_patient=False)
+            method = f"{interval.method}; {test.method}"
+            found[metric] = replace(test, low=interval.low, high=interval.high, method=method)
+        return found
 
     def _bootstraps(self, method: Method) -> dict[str, Bootstrap]:
         """Metric -> resamples that hold it."""
@@ -214,20 +228,17 @@ def protocols(names: str, seed: int = 0) -> list[Protocol]:
     return [PROTOCOLS[name](seed=seed) for name in chosen]
 
 
-def _area(method: Method) -> float:
-    return auc_ci(method.y_true, method.y_score).value
-
-
-def _both_answer(a: Method, b: Method, metric: str) -> tuple[Method, Method]:
+def _pair(a: Method, b: Method, metric: str) -> tuple[Method, Method] | None:
+    """Both on the specimens that a metric compares them on; None where there are none, or one class only for an AUC."""
     a, b = paired(a, b)
-    if metric == "auc" or a.y_true.size == 0:
-        return a, b
-    rows = a.answered & b.answered
-    return a.take(rows), b.take(rows)
+    if metric != "auc":
+        rows = a.answered & b.answered
+        a, b = a.take(rows), b.take(rows)
+    return (a, b) if a.y_true.size and (metric != "auc" or a.both_classes) else None
 
 
-def _permuted(a: Method, b: Method, metric: str, seed: int, *, groups: bool) -> Comparison:
-    patients = a.patients if groups else None
+def _permuted(a: Method, b: Method, metric: str, seed: int, *, by_patient: bool) -> Comparison:
+    patients = a.patients if by_patient else None
     # Networks answer on scales of their own: their ranks can be swapped, their scores cannot.
     of_a, of_b = (a.y_score, b.y_score) if metric == "auc" else (a.calls, b.calls)
     return permutation_test(

@@ -10,7 +10,8 @@ import numpy as np
 
 from ._input import BoolArray, FloatArray, IntArray
 
-_CHUNK_BYTES = 16_000_000
+# Of what fits a core's cache: 16 MB at a time take twice as long.
+_CHUNK_BYTES = 2_000_000
 
 
 class ScoreOrder:
