@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS ?= train,dev
+EXTRAS ?= train,pdf,dev
 
 .PHONY: help install system demo reproduce test lint pictures clean
 
@@ -24,11 +24,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $(STAMP)
 
-# OpenCV's headless wheel, ONNX Runtime and torch bring their own libraries: nothing from Debian is needed so far.
-SYSTEM_PACKAGES :=
+# Pango prints the PDF, Chromium opens the report as a reader does, R with pROC is what the statistics are held against.
+SYSTEM_PACKAGES := chromium libharfbuzz-subset0 libpango-1.0-0 libpangoft2-1.0-0 r-base-core r-cran-proc
 system:
-	@if [ -z "$(SYSTEM_PACKAGES)" ]; then echo "no Debian packages are needed"; \
-	else apt-get install -y --no-install-recommends $(SYSTEM_PACKAGES); fi
+	@missing="$$(for p in $(SYSTEM_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done)"; \
+	if [ -z "$$missing" ]; then echo "all Debian packages are here"; \
+	else apt-get update && apt-get install -y --no-install-recommends $$missing; fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks

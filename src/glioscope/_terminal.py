@@ -95,18 +95,22 @@ def _answer_cell(answer: TaskDiagnosis, notes: dict[str, int]) -> str:
 
 
 def print_metrics(metrics: dict[str, Any], data_kind: str) -> None:
-    """The test metrics of `metrics.json`, one row a task and model."""
-    rows = []
-    for task, entry in metrics["protocols"]["strict"]["tasks"].items():
-        for model, values in entry["models"].items():
-            auc = values.get("auc")
-            shown = "one class only" if auc is None else f"{auc['value']:.3f}{_interval(auc)}"
-            cells = [f"{values[k]['value']:.3f}" if k in values else "" for k in ("sensitivity", "specificity")]
-            # A model without WL, say, is measured on the specimens that have FL.
-            counts = [str(values.get(key, entry[key])) for key in ("n_specimens", "n_patients")]
-            rows.append((task, model, shown, *cells, " / ".join(counts)))
-    title = f"Test patients ({data_kind} images); intervals by patient"
-    print_table(title, ("task", "model", "AUC (95 % CI)", "sensitivity", "specificity", "specimens / patients"), rows)
+    """The test metrics of `metrics.json`: a table for each protocol, one row a task and model."""
+    for protocol, of_protocol in metrics["protocols"].items():
+        rows = []
+        for task, entry in of_protocol["tasks"].items():
+            for model, values in entry["models"].items():
+                auc = values.get("auc")
+                shown = "one class only" if auc is None else f"{auc['value']:.3f}{_interval(auc)}"
+                cells = [f"{values[k]['value']:.3f}" if k in values else "" for k in ("sensitivity", "specificity")]
+                # A model without WL, say, is measured on the specimens that have FL.
+                counts = [str(values.get(key, entry[key])) for key in ("n_specimens", "n_patients")]
+                rows.append((task, model, shown, *cells, " / ".join(counts)))
+        by = "by patient" if protocol == "strict" else "of specimens taken as independent, threshold chosen on them"
+        title = f"Test patients ({data_kind} images), {protocol} protocol: intervals {by}"
+        print_table(
+            title, ("task", "model", "AUC (95 % CI)", "sensitivity", "specificity", "specimens / patients"), rows
+        )
 
 
 def _interval(value: dict[str, Any]) -> str:

@@ -65,7 +65,7 @@ def test_the_suites_of_folds_are_not_offered_to_the_theatre(tmp_path, out):
     assert "suite: " not in ran.out
     assert f"The suites of the 3 folds ({out / 'fold-K' / 'suite'}) are for measuring." in ran.out
     assert "train on one split, without --folds or --leave-one-patient-out" in ran.out
-    assert "(unspecified images); intervals by patient" in " ".join(ran.out.split())
+    assert "(unspecified images), strict protocol: intervals by patient" in " ".join(ran.out.split())
 
 
 def test_the_counts_of_a_model_are_those_of_its_own_specimens(tmp_path, out):

@@ -78,6 +78,12 @@ def test_tags_are_closed_in_order_and_ids_are_unique(html):
     assert ("html", {"lang": "en"}) in page.elements
 
 
+def test_an_html5_parser_finds_no_error(html):
+    parser = pytest.importorskip("tinyhtml5", reason="needs glioscope[pdf]").parser.HTMLParser()
+    parser.parse(html)
+    assert parser.errors == []
+
+
 def test_nothing_is_loaded_from_anywhere(html):
     page = Page(html)
     links = page.values("src", "href", "xlink:href", "srcset", "data", "action")

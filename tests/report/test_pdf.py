@@ -85,9 +85,16 @@ def test_the_same_page_gives_the_same_bytes(html, pdf, tmp_path):
     assert (tmp_path / "again.pdf").read_bytes() == pdf.read_bytes()
 
 
-@pytest.mark.parametrize("module", ["weasyprint", "weasyprint.urls"])
-def test_without_weasyprint_one_sentence_says_what_to_install(monkeypatch, tmp_path, module):
-    monkeypatch.setitem(sys.modules, module, None)
+def test_without_weasyprint_one_sentence_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
     with pytest.raises(PdfUnavailable, match=r"pip install 'glioscope\[pdf\]'.*apt install libpango"):
         write_pdf("<p>", tmp_path / "report.pdf")
     assert not list(tmp_path.iterdir())
+
+
+def test_without_pango_the_same_sentence_names_the_library(monkeypatch, tmp_path):
+    (tmp_path / "weasyprint.py").write_text("raise OSError('cannot load library libpango-1.0-0')")
+    monkeypatch.delitem(sys.modules, "weasyprint", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PdfUnavailable, match=r"apt install libpango.*cannot load library libpango-1\.0-0"):
+        write_pdf("<p>", tmp_path / "report.pdf")

@@ -138,9 +138,13 @@ def test_html_cells_say_what_they_sort_by_and_how_they_were_computed():
     assert infinite["data-sort"] == "Infinity"
 
 
-def test_a_table_too_wide_for_an_upright_page_is_marked():
-    assert 'class="table sortable wide"' in table_html(sample.wide())
-    assert "wide" not in table_html(sample.rates()).splitlines()[0]
+def test_a_table_has_the_print_that_its_width_and_height_need():
+    assert 'class="table wide"' in table_html(sample.wide())
+    assert 'class="table normal"' in table_html(sample.rates())
+    assert 'class="table normal tall"' in table_html(sample.long())
+    wide = sample.wide()
+    medium = replace(wide, columns=wide.columns[:8], rows=tuple(row[:8] for row in wide.rows))
+    assert 'class="table dense"' in table_html(medium)
 
 
 def test_every_table_is_written_three_times(tmp_path):

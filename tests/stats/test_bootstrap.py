@@ -34,11 +34,12 @@ def test_auc_intervals_equal_scipys(kind):
     rng = np.random.default_rng(0)
     positive, negative = rng.normal(1.2, 1, 30), rng.normal(0, 1, 25)
     labels = np.repeat([1, 0], [30, 25])
-    found = bootstrap(labels, np.append(positive, negative), n_resamples=20_000, bca=True, rng=1)
+    found = bootstrap(labels, np.append(positive, negative), n_resamples=40_000, bca=True, rng=1)
     expected = stats.bootstrap(
-        (positive, negative), pair_share, method=kind, n_resamples=9999, vectorized=True, batch=500, rng=2
+        (positive, negative), pair_share, method=kind, n_resamples=20_000, vectorized=True, batch=500, rng=2
     )
-    assert limits(found.interval("auc", kind=kind)) == pytest.approx(limits(expected.confidence_interval), abs=0.007)
+    assert limits(found.interval("auc", kind=kind)) == pytest.approx(limits(expected.confidence_interval), abs=0.006)
+    assert limits(found.interval("auc", kind="bca"))[0] < limits(found.interval("auc"))[0] - 0.007  # skew is corrected
 
 
 @pytest.mark.parametrize("kind", ["percentile", "bca"])
@@ -52,7 +53,6 @@ def test_intervals_of_a_rate_equal_scipys_by_specimen_and_by_patient(kind):
     per_patient = np.bincount(groups, right)
     for found, data in ((by_specimen, right), (by_patient, per_patient / 20)):
         expected = stats.bootstrap((data,), np.mean, method=kind, n_resamples=40_000, batch=2000, rng=2)
-        assert limits(found.interval("accuracy", 0.9, kind)) != limits(found.interval("accuracy", kind=kind))
         assert limits(found.interval("accuracy", kind=kind)) == pytest.approx(
             limits(expected.confidence_interval), abs=0.003
         )

@@ -47,7 +47,7 @@ def test_chunks_add_up_and_stay_small():
     for n_resamples, width in [(1, 1), (1000, 608), (1000, 200_000), (10, 10**8)]:
         counts = list(chunks(n_resamples, width))
         assert sum(counts) == n_resamples
-        assert max(counts) == 1 or max(counts) * width * 8 <= 16_000_000
+        assert max(counts) == 1 or max(counts) * width * 8 <= 2_000_000
 
 
 def drawn(labels, *, groups=None, stratified=True, n_resamples=2000):

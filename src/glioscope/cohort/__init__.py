@@ -8,7 +8,7 @@ two sides. No pixel is kept here. Next room: `models` (training) and `runtime` (
 from ._labels import eligible, grade_class, labels, present_levels, specimen_patients
 from ._manifest import Cohort, load_manifest, parse_roi, sources
 from ._pathology import read_pathology
-from ._predictions import PREDICTION_COLUMNS, read_predictions, write_predictions
+from ._predictions import PREDICTION_COLUMNS, check_predictions, read_predictions, write_predictions
 from ._readings import read_readings
 from ._split import Split, group_folds, leave_one_patient_out, split_patients
 from ._split_file import read_split, write_split
@@ -25,6 +25,7 @@ __all__ = [
     "Split",
     "StudyInfo",
     "TaskSummary",
+    "check_predictions",
     "eligible",
     "grade_class",
     "group_folds",

@@ -1,6 +1,6 @@
 """The predictions table (contract 3): what every model says of every specimen, as a checked file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ PREDICTION_COLUMNS: Final = (
 )
 _REQUIRED: Final = ("patient_id", "specimen_id", "task", "model", "y_true", "y_score")
 _KEY: Final = ["specimen_id", "task", "model", "split", "fold"]
+_SHARES: Final = ("y_score", "y_probability")
 _SPLITS: Final = tuple(role.value for role in Role)
 _DECISIONS: Final = tuple(decision.value for decision in Decision)
 
@@ -77,68 +78,94 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     return _typed(path, raw.header, list(raw.rows), raw.problems)
 
 
+def check_predictions(table: pd.DataFrame, name: str) -> None:
+    """Check that typed predictions, perhaps of several files, do not contradict one another.
+
+    Raises
+    ------
+    InputError : the first contradiction, with `name`, specimen, task and model.
+    """
+    for column, wrong, message in _contradictions(table):
+        if wrong.any():
+            row = table.loc[wrong].iloc[0]
+            said = message if isinstance(message, str) else str(message.loc[wrong].iloc[0])
+            where = f"specimen {row['specimen_id']}, task {row['task']}, model {row['model']}"
+            raise InputError(f"{name}: {where}: {column} {row[column]} {said}")
+
+
 def _typed(
     path: Path, header: tuple[str, ...], rows: list[tuple[int, tuple[str, ...]]], found: tuple[Problem, ...] = ()
 ) -> pd.DataFrame:
     problems = list(found)
-    numbers = [number for number, _ in rows]
+    numbers = np.array([number for number, _ in rows])
     text = pd.DataFrame([row for _, row in rows], columns=list(header), dtype="str")
     for name in PREDICTION_COLUMNS:
         if name not in text:
             text[name] = pd.Series("", index=text.index, dtype="str")
     text["split"] = text["split"].replace("", Role.TEST.value)
 
-    def check(name: str, right: Callable[[str], bool], message: str, *, blank: bool) -> None:
-        for number, cell in zip(numbers, text[name], strict=True):
-            if not (blank if cell == "" else right(cell)):
-                problems.append(Problem(number, name, cell, message))
+    def add(name: str, wrong: "pd.Series[bool]", message: "pd.Series[str] | str") -> None:
+        for i in np.flatnonzero(wrong):
+            said = message if isinstance(message, str) else str(message.iloc[i])
+            problems.append(Problem(int(numbers[i]), name, str(text[name].iloc[i]), said))
+
+    def known(name: str, right: Callable[[str], bool], message: str) -> None:
+        add(name, ~text[name].map({cell: right(cell) for cell in text[name].unique()}).astype(bool), message)
 
     for name in ("patient_id", "specimen_id", "task", "model"):
-        check(name, lambda _: True, "is blank; every row needs one", blank=False)
-    check("split", _SPLITS.__contains__, f"is not known; give {', '.join(_SPLITS)}", blank=True)
-    check("decision", _DECISIONS.__contains__, f"is not known; give {', '.join(_DECISIONS)}", blank=True)
-    check("fold", _is_whole, "is no whole number from 0", blank=True)
-    check("level", _is_whole, "is no level; give an ordinal level's index from 0, or leave it blank", blank=True)
-    check("y_true", _is_whole, "is no label; give 0, 1, an ordinal level's index, or leave it blank", blank=True)
-    check("y_score", _is_share, "is no score; give a number from 0 to 1", blank=False)
-    check("y_probability", _is_share, "is no probability; give a number from 0 to 1", blank=True)
-    problems += _repeated(text, numbers) + _two_patients(text, numbers)
+        add(name, text[name] == "", "is blank; every row needs one")
+    known("split", _SPLITS.__contains__, f"is not known; give {', '.join(_SPLITS)}")
+    known("decision", ("", *_DECISIONS).__contains__, f"is not known; give {', '.join(_DECISIONS)}")
+    known("fold", _is_whole, "is no whole number from 0")
+    known("level", _is_whole, "is no level; give an ordinal level's index from 0, or leave it blank")
+    known("y_true", _is_whole, "is no label; give 0, 1, an ordinal level's index, or leave it blank")
+    scores = {name: pd.to_numeric(text[name].replace("", None), errors="coerce") for name in _SHARES}
+    add("y_score", ~scores["y_score"].between(0, 1), "is no score; give a number from 0 to 1")
+    unlikely = (text["y_probability"] != "") & ~scores["y_probability"].between(0, 1)
+    add("y_probability", unlikely, "is no probability; give a number from 0 to 1")
+    if not problems:
+        for name, wrong, message in _contradictions(text):
+            add(name, wrong, message)
     if problems:
         raise ManifestError(path, sorted(problems, key=lambda problem: problem.row or 0))
-    return _converted(text)
+    return _converted(text, scores)
 
 
-def _converted(text: pd.DataFrame) -> pd.DataFrame:
+def _converted(text: pd.DataFrame, scores: dict[str, "pd.Series[float]"]) -> pd.DataFrame:
     table = text.loc[:, [*PREDICTION_COLUMNS, *(name for name in text if name not in PREDICTION_COLUMNS)]].copy()
-    for name in ("y_true", "y_score", "y_probability"):
-        table[name] = [float(cell) if cell else np.nan for cell in text[name]]
+    for name in _SHARES:
+        table[name] = scores[name].astype(np.float64)
+    table["y_true"] = pd.to_numeric(text["y_true"].replace("", None)).astype(np.float64)
     for name in ("fold", "level"):
-        table[name] = pd.array([int(float(cell)) if cell else pd.NA for cell in text[name]], dtype="Int64")
+        table[name] = pd.to_numeric(text[name].replace("", None)).astype("Float64").astype("Int64")
     return table
 
 
-def _repeated(text: pd.DataFrame, numbers: list[int]) -> list[Problem]:
-    again = text.duplicated(_KEY)
-    message = "is predicted twice for the same task, model, split and fold"
-    return [
-        Problem(numbers[i], "specimen_id", str(text["specimen_id"].iloc[i]), message) for i in np.flatnonzero(again)
-    ]
+def _contradictions(table: pd.DataFrame) -> Iterator[tuple[str, "pd.Series[bool]", "pd.Series[str] | str"]]:
+    """Column, rows that contradict others, and in which way; for text as read and for typed values."""
+    again = table.duplicated(_KEY)
+    yield "specimen_id", again, "is predicted twice for the same task, model, split and fold"
+    owner = table.groupby("specimen_id", sort=False)["patient_id"].transform("first")
+    yield "patient_id", owner != table["patient_id"], "differs from " + owner + ", the patient of that specimen above"
+    label = pd.to_numeric(table["y_true"].replace("", None)).astype("Float64")
+    of_specimen = table.assign(y_true=label).groupby(["task", "specimen_id"], sort=False)
+    truth = of_specimen["y_true"].transform("first")
+    differs = (label != truth).fillna(False).astype(bool)
+    yield (
+        "y_true",
+        differs,
+        "differs from " + truth.astype("Int64").astype(str) + ", the label of that specimen and task above",
+    )
+    yield "patient_id", _on_two_sides(table), "has test rows and others for the same task, model and fold"
 
 
-def _two_patients(text: pd.DataFrame, numbers: list[int]) -> list[Problem]:
-    owner = text.groupby("specimen_id")["patient_id"].transform("first")
-    return [
-        Problem(numbers[i], "patient_id", str(text["patient_id"].iloc[i]), f"differs from {owner.iloc[i]} above")
-        for i in np.flatnonzero(owner != text["patient_id"])
-    ]
+def _on_two_sides(table: pd.DataFrame) -> "pd.Series[bool]":
+    """The first test row of each patient whom the same model of the same fold was trained or tuned on."""
+    unit = table["patient_id"] + "\t" + table["task"] + "\t" + table["model"] + "\t" + table["fold"].astype(str)
+    test = table["split"] == Role.TEST.value
+    both = test & unit.isin(unit[~test].unique())
+    return both & ~table["patient_id"].where(both).duplicated()
 
 
 def _is_whole(cell: str) -> bool:
-    return cell.removesuffix(".0").isdigit()
-
-
-def _is_share(cell: str) -> bool:
-    try:
-        return 0 <= float(cell) <= 1
-    except ValueError:
-        return False
+    return cell == "" or cell.removesuffix(".0").isdigit()

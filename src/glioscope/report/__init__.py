@@ -8,7 +8,7 @@ statistics are all in `stats`; here they are arranged, and what the data cannot 
 from ._analysis import Analysis, TaskAnalysis, analyse
 from ._document import Document, Figure, PValue, Section, Table
 from ._evaluate import StudyInputs, evaluate_study
-from ._pdf import PdfUnavailable
+from ._pdf import PdfUnavailable, require_pdf
 
 __all__ = [
     "Analysis",
@@ -22,4 +22,5 @@ __all__ = [
     "TaskAnalysis",
     "analyse",
     "evaluate_study",
+    "require_pdf",
 ]

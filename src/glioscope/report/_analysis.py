@@ -12,11 +12,20 @@ from glioscope.stats import METRICS_SCHEMA, Method, Protocol, TaskResult, evalua
 
 from ._calibration_study import Calibrated, calibrations
 from ._cascade import FIRST, Cascade, run_cascade
-from ._comparisons import MODEL_METRICS, READER_METRICS, Compared, adjusted, compare_with, primary_model
+from ._comparisons import (
+    EACH_READER,
+    MODEL_METRICS,
+    READER_METRICS,
+    Compared,
+    adjusted,
+    compare_with,
+    declared_tests,
+    primary_model,
+)
 from ._design import CI_WIDTH, DesignRow, design_of
 from ._reader_study import ReaderStudy, check_readings_task, study_readers
 from ._readers import Panel, Truth, reader_panels
-from ._warnings import claim_warnings, input_warnings
+from ._warnings import claim_warnings, input_warnings, sentences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +137,7 @@ def analyse(
     _check_thresholds(thresholds or {}, tasks)
     _check_planned(info, test)
     readable = check_readings_task(tasks) if readings is not None else None
-    warnings = input_warnings(predictions)
+    warnings = sentences(input_warnings(predictions))
     by_protocol: dict[str, dict[str, TaskAnalysis]] = {p.name: {} for p in chosen}
     kept: dict[str, tuple[Calibrated, ...]] = {}
     for number, name in enumerate(tasks):
@@ -151,7 +160,7 @@ def analyse(
         raise InputError("no test row has a known label; there is nothing to evaluate")
     cascades = {name: _cascade(predictions, of) for name, of in by_protocol.items()}
     found = {name: cascade for name, cascade in cascades.items() if cascade is not None}
-    warnings += [w for name, of in by_protocol.items() for w in claim_warnings(name, of)]
+    warnings += sentences(w for name, of in by_protocol.items() for w in claim_warnings(name, of))
     return Analysis(by_protocol, found, tuple(dict.fromkeys(warnings)), seed)
 
 
@@ -167,8 +176,9 @@ def _analyse_task(
     means = [panel.mean for panel in panels.values()]
     tests += compare_with(method, means, READER_METRICS, protocol, result.task, result.task)
     each = [m for panel in panels.values() for m in panel.readers.values()]
-    alone = ("sensitivity", "specificity", "accuracy")
-    tests += compare_with(method, each, alone, protocol, result.task, f"{result.task}: each reader")
+    tests += compare_with(method, each, EACH_READER, protocol, result.task, f"{result.task}: each reader")
+    named = {m.name: m for m in (*result.methods.values(), *means, *each)}
+    tests += declared_tests(result.task, named, info.comparisons.families, tests, protocol)
     return TaskAnalysis(
         result=result,
         primary=primary,
@@ -208,7 +218,15 @@ def _check_thresholds(thresholds: Mapping[str, float], tasks: Sequence[str]) -> 
 
 
 def _check_planned(info: StudyInfo, test: "pd.DataFrame") -> None:
-    """A planned test that cannot be made is an error: left out silently, the family would be smaller than declared."""
+    """What was planned and cannot be done is an error: left out silently, a family would be smaller than declared."""
+    tasks = set(map(str, test["task"].drop_duplicates()))
+    for family in info.comparisons.families:
+        for planned in family.tests:
+            if planned.task not in tasks:
+                raise InputError(
+                    f"study.toml: family {family.name!r} has a test of task {planned.task!r}, which is not among "
+                    f"{', '.join(sorted(tasks))}"
+                )
     models = set(map(str, test["model"].drop_duplicates()))
     primary = info.comparisons.primary
     if primary is not None and primary not in models:

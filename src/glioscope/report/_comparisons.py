@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from glioscope.cohort import Family
+from glioscope.core import InputError
 from glioscope.stats import Comparison, Method, Protocol, holm, paired
 from glioscope.stats import finite as or_none
 
 MODEL_METRICS = ("auc", "sensitivity", "specificity", "ppv", "npv", "f1", "accuracy")
 READER_METRICS = MODEL_METRICS[1:]
+EACH_READER = ("sensitivity", "specificity", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,29 @@ def compare_with(
             patients = a.patients if metric == "auc" else a.patients[both]
             sizes = (patients.size, len(set(patients)))
             found.append(Compared(task, a.name, b.name, metric, family, *sizes, compared))
+    return found
+
+
+def declared_tests(
+    task: str, methods: Mapping[str, Method], declared: Sequence[Family], made: Sequence[Compared], protocol: Protocol
+) -> list[Compared]:
+    """The tests of this task that `study.toml` declares and the tables do not hold yet.
+
+    Raises
+    ------
+    InputError : a declared method that does not exist.
+    """
+    have = {(test.a, test.b, test.metric) for test in made}
+    found = []
+    for family in declared:
+        for test in family.tests:
+            if test.task != task or (test.a, test.b, test.metric) in have:
+                continue
+            for name in (test.a, test.b):
+                if name not in methods:
+                    known = ", ".join(methods)
+                    raise InputError(f"study.toml: family {family.name!r} names {name!r} in {task}; there are {known}")
+            found += compare_with(methods[test.a], [methods[test.b]], (test.metric,), protocol, task, family.name)
     return found
 
 

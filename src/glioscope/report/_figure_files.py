@@ -1,16 +1,17 @@
 """Figures of the report as files: SVG and PDF for a journal, PNG of 300 dpi for slides."""
 
-import io
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from joblib import Parallel, cpu_count, delayed
+from matplotlib import style
 
 from glioscope.core import atomic_file
 
 from ._document import Figure
-from ._style import journal
+from ._style import _RC, journal
 from ._tables import check_names
 
 if TYPE_CHECKING:
@@ -23,16 +24,16 @@ _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "pdf": {"metadata": {"CreationDate": None}},
     "png": {"pil_kwargs": {"compress_level": 1}},
 }
-_FIGURES_PER_WORKER: Final = 4
+_FIGURES_PER_WORKER: Final = 3
 """A worker takes as long to start as this many figures take to draw."""
 _MAX_WORKERS: Final = 4
-"""Each holds about 130 MB."""
+"""Each holds about 120 MB."""
 
 
 def write_figures(figures: Sequence[Figure], folder: Path | str) -> dict[str, str]:
-    """Write NAME.svg, NAME.pdf and NAME.png of every figure into `folder`, each file atomically.
+    """Write NAME.svg, NAME.pdf and NAME.png of every figure into `folder`, each file atomically; fixes their layout.
 
-    Several figures are drawn in parallel processes. The bytes do not depend on when, where or in how many.
+    Many figures are drawn in parallel processes. The bytes do not depend on when, where or in how many.
 
     Returns
     -------
@@ -44,30 +45,33 @@ def write_figures(figures: Sequence[Figure], folder: Path | str) -> dict[str, st
     OSError : the folder cannot be written.
     """
     check_names("figure", [figure.name for figure in figures])
-    workers = max(1, min(cpu_count(), len(figures) // _FIGURES_PER_WORKER, _MAX_WORKERS))
+    with journal(), ExitStack() as files:
+        jobs = []
+        for figure in figures:
+            _fix_layout(figure.plot)
+            for suffix, options in _OPTIONS.items():
+                file = files.enter_context(atomic_file(Path(folder) / f"{figure.name}.{suffix}"))
+                jobs.append(delayed(figure.plot.savefig)(file, dpi=_DPI, **options))
+        _pool(len(figures))(jobs)
+    return {figure.name: (Path(folder) / f"{figure.name}.svg").read_text(encoding="utf-8") for figure in figures}
+
+
+def _fix_layout(plot: "Plot") -> None:
+    """Place the parts of a figure once, which takes as long as drawing, and alike for all formats."""
+    engine = plot.get_layout_engine()
+    if engine is not None:
+        engine.execute(plot)
+        plot.set_layout_engine("none")
+
+
+def _pool(count: int) -> Parallel:
+    """Processes for `count` figures, this one alone for few.
+
+    Workers only call functions of matplotlib, so that they import nothing of ours: half of their memory and two seconds.
+    They do not fork, because a fork of a process with threads (NumPy's, a progress bar's) can wait for ever.
+    """
+    workers = min(cpu_count(), count // _FIGURES_PER_WORKER, _MAX_WORKERS)
+    if workers < 2:
+        return Parallel(n_jobs=1)
     # Memory-mapped arrays would come back read-only, which matplotlib's artists are not made for.
-    pool = Parallel(n_jobs=workers, max_nbytes=None, return_as="generator")
-    drawn = pool(delayed(draw)(figure.plot) for figure in figures)
-    texts = {}
-    for figure, files in zip(figures, drawn, strict=True):
-        for suffix, content in files.items():
-            with atomic_file(Path(folder) / f"{figure.name}.{suffix}") as temporary:
-                temporary.write_bytes(content)
-        texts[figure.name] = files["svg"].decode("utf-8")
-    return texts
-
-
-def draw(plot: "Plot") -> dict[str, bytes]:
-    """The figure as bytes of each format, by suffix; fixes its layout, which is the same in all three."""
-    with journal():
-        engine = plot.get_layout_engine()
-        if engine is not None:
-            engine.execute(plot)
-            plot.set_layout_engine("none")
-        return {suffix: _draw_as(plot, suffix) for suffix in _OPTIONS}
-
-
-def _draw_as(plot: "Plot", suffix: str) -> bytes:
-    stream = io.BytesIO()
-    plot.savefig(stream, format=suffix, dpi=_DPI, **_OPTIONS[suffix])
-    return stream.getvalue()
+    return Parallel(n_jobs=workers, backend="loky", max_nbytes=None, initializer=style.use, initargs=(_RC,))

@@ -15,7 +15,7 @@ from glioscope import RESEARCH_USE, __version__
 from glioscope.core import InputError
 
 from ._document import Document, Figure
-from ._tables import check_names, table_html
+from ._tables import check_names, is_wide, table_html
 
 DATA_KINDS: Final = {
     "simulated": "SIMULATED DATA",
@@ -73,13 +73,15 @@ def render_html(document: Document, drawings: Mapping[str, str]) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("glioscope.report", "page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tests["wide"] = is_wide
+    return environment
 
 
 def _checked_option(figure: Figure) -> dict[str, Any] | None:

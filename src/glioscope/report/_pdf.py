@@ -15,6 +15,23 @@ class PdfUnavailable(InputError):  # noqa: N818
     """WeasyPrint, or the Pango library under it, is not installed; the sentence says what to install."""
 
 
+def require_pdf() -> None:
+    """Find out before any work whether a PDF can be made.
+
+    Raises
+    ------
+    PdfUnavailable : WeasyPrint or Pango is missing.
+    """
+    try:
+        import weasyprint  # noqa: F401
+    except (ImportError, OSError) as error:
+        # WeasyPrint raises OSError where it cannot load Pango's shared library.
+        raise PdfUnavailable(
+            f"a PDF needs WeasyPrint and Pango: pip install 'glioscope[pdf]' and, on Debian, "
+            f"apt install libpangoft2-1.0-0 libharfbuzz-subset0 ({error})"
+        ) from error
+
+
 def write_pdf(html: str, path: Path | str) -> None:
     """Print a page of `render_html` on A4 to `path`, atomically; scripts are ignored, nothing is fetched.
 
@@ -23,15 +40,10 @@ def write_pdf(html: str, path: Path | str) -> None:
     PdfUnavailable : WeasyPrint or Pango is missing.
     OSError : the file cannot be written.
     """
-    try:
-        from weasyprint import HTML
-        from weasyprint.urls import URLFetcher
-    except (ImportError, OSError) as error:
-        # WeasyPrint raises OSError where it cannot load Pango's shared library.
-        raise PdfUnavailable(
-            f"a PDF needs WeasyPrint and Pango: pip install 'glioscope[pdf]' and, on Debian, "
-            f"apt install libpangoft2-1.0-0 libharfbuzz-subset0 ({error})"
-        ) from error
+    require_pdf()
+    from weasyprint import HTML
+    from weasyprint.urls import URLFetcher
+
     page = HTML(string=_for_print(html), url_fetcher=URLFetcher(allowed_protocols=["data"]))
     with atomic_file(path) as temporary:
         page.write_pdf(temporary, pdf_tags=True)

@@ -18,10 +18,15 @@ from ._style import interval_text, p_text
 
 DASH: Final = "–"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
-_WIDE: Final = 110
-"""Letters that fit side by side in the smallest print of an upright A4 page; a wider table lies on its side."""
-_LONG: Final = 40
+_LONG: Final = 28
+"""A text of more letters is broken into lines."""
+_TALL: Final = 30
+"""A table of more rows may be broken between pages."""
+_DENSE, _WIDE = 115, 155
+"""Letters side by side: a table has normal print up to the first, small print up to the second, over it a page that
+lies on its side."""
 _NUMBER: Final = re.compile(r"Table \w+[.:]\s*")
+_ALIGNMENT: Final = {"number": "r", "short": "l", "long": r"p{0.3\linewidth}"}
 _LATEX: Final = str.maketrans(
     {
         **{letter: f"\\{letter}" for letter in "{}$&#_%"},
@@ -111,7 +116,7 @@ def table_csv(table: Table) -> str:
 def table_latex(table: Table) -> str:
     r"""A `table` with a booktabs `tabular`, for `\input` into any document that uses the package booktabs."""
     columns = _columns(table)
-    alignment = "".join(_latex_alignment(cells) for _, cells in columns)
+    alignment = "".join(_ALIGNMENT[_kind(cells)] for _, cells in columns)
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
@@ -135,15 +140,23 @@ def table_latex(table: Table) -> str:
 def table_html(table: Table) -> str:
     """The table as a fragment of HTML5; `data-sort` of a cell is what it sorts by, its tooltip how it was computed."""
     columns = _columns(table)
-    numeric = [_is_numeric(cells) for _, cells in columns]
-    kinds = "sortable wide" if _letters(columns) > _WIDE else "sortable"
-    heads = "".join(_html_head(name, right) for name, right in zip(table.columns, numeric, strict=True))
-    rows = "\n".join(f"<tr>{_html_row(row, numeric)}</tr>" for row in table.rows)
+    kinds = [_kind(cells) for _, cells in columns]
+    heads = "".join(
+        f'<th scope="col" class="{kind}">{escape(name)}</th>' for name, kind in zip(table.columns, kinds, strict=True)
+    )
+    rows = "\n".join(f"<tr>{_html_row(row, kinds)}</tr>" for row in table.rows)
     notes = "".join(f"\n<p>{escape(note)}</p>" for note in table.notes)
+    size = "wide" if is_wide(table) else "dense" if _letters(columns) > _DENSE else "normal"
+    tall = " tall" if len(table.rows) > _TALL else ""
     return (
-        f'<div class="table {kinds}" id="{table.name}">\n<table>\n<caption>{escape(table.title)}</caption>\n'
+        f'<div class="table {size}{tall}" id="{table.name}">\n<table>\n<caption>{escape(table.title)}</caption>\n'
         f"<thead>\n<tr>{heads}</tr>\n</thead>\n<tbody>\n{rows}\n</tbody>\n</table>{notes}\n</div>\n"
     )
+
+
+def is_wide(table: Table) -> bool:
+    """Whether the table needs a page that lies on its side."""
+    return _letters(_columns(table)) > _WIDE
 
 
 def check_names(kind: str, names: Sequence[str]) -> None:
@@ -180,14 +193,17 @@ def _value(cell: Cell) -> str | int | float | None:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _is_numeric(cells: Iterable[Cell]) -> bool:
-    """Whether a column holds numbers, with or without blanks."""
-    return not any(isinstance(cell, str) for cell in cells)
+def _kind(cells: Iterable[Cell]) -> str:
+    """What a column holds: "number" (with or without blanks), "short" texts, or "long" ones."""
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    if not texts:
+        return "number"
+    return "long" if max(map(len, texts)) > _LONG else "short"
 
 
 def _letters(columns: Iterable[tuple[str, list[Cell]]]) -> int:
-    """Width of the table in letters, where a column wraps after `_LONG` letters and its head after a third of them."""
-    widths = ((min(len(name), _LONG // 3), [len(cell_text(cell)) for cell in cells]) for name, cells in columns)
+    """Width of the table in letters, where long texts are broken and heads too, after half of that."""
+    widths = ((min(len(name), _LONG // 2), [len(cell_text(cell)) for cell in cells]) for name, cells in columns)
     return sum(2 + max(head, min(max(body, default=0), _LONG)) for head, body in widths)
 
 
@@ -200,27 +216,11 @@ def _latex_row(texts: Iterable[str]) -> str:
     return " & ".join(map(_latex, texts)) + r" \\"
 
 
-def _latex_alignment(cells: list[Cell]) -> str:
-    if _is_numeric(cells):
-        return "r"
-    return r"p{0.3\linewidth}" if max(len(cell_text(cell)) for cell in cells) > _LONG else "l"
-
-
-def _html_head(name: str, right: bool) -> str:
-    return f'<th scope="col"{_number_class(right)}>{escape(name)}</th>'
-
-
-def _html_row(row: Sequence[Cell], numeric: Sequence[bool]) -> str:
-    first = f'<th scope="row"{_number_class(numeric[0])}{_attributes(row[0])}>{escape(cell_text(row[0]))}</th>'
-    rest = (
-        f"<td{_number_class(right)}{_attributes(cell)}>{escape(cell_text(cell))}</td>"
-        for cell, right in zip(row[1:], numeric[1:], strict=True)
-    )
-    return first + "".join(rest)
-
-
-def _number_class(right: bool) -> str:
-    return ' class="number"' if right else ""
+def _html_row(row: Sequence[Cell], kinds: Sequence[str]) -> str:
+    cells = [
+        f' class="{kind}"{_attributes(cell)}>{escape(cell_text(cell))}' for cell, kind in zip(row, kinds, strict=True)
+    ]
+    return f'<th scope="row"{cells[0]}</th>' + "".join(f"<td{cell}</td>" for cell in cells[1:])
 
 
 def _attributes(cell: Cell) -> str:

@@ -51,8 +51,9 @@ def auc_ci(
 
     Returns
     -------
-    Estimate. A perfect AUC (0 or 1) has no variance: its interval is the exact binomial one of the
-    min(positives, negatives) disjoint pairs, or of that many patients with groups. Equal scores have no interval.
+    Estimate. A perfect AUC (0 or 1) has no variance: DeLong's and the jackknife's interval is the exact binomial one
+    of the min(positives, negatives) disjoint pairs, or of that many patients with groups; a bootstrap has no width.
+    Equal scores have no interval.
 
     Raises
     ------
@@ -69,6 +70,8 @@ def auc_ci(
     if method in ("bootstrap", "bca"):
         if rng is None:
             raise InputError("the bootstrap needs rng: a numpy Generator or a seed")
+        if scores.min() == scores.max():
+            return Estimate(0.5, method=f"bootstrap ({method})", note=_CONSTANT)
         drawn = bootstrap(
             labels, scores, groups=groups, stratified=stratified, n_resamples=n_resamples, bca=method == "bca", rng=rng
         )

@@ -59,6 +59,10 @@ class Bootstrap:
         centre : "estimate", the value of the specimens as they are, or "median" of the replicates, as R's pROC prints.
         """
         level = check_level(confidence_level)
+        if kind not in ("percentile", "bca"):
+            raise InputError(f"bootstrap interval {kind!r} is unknown; give percentile or bca")
+        if metric not in self.replicates:
+            raise InputError(f"metric {metric!r} was not resampled; there are {', '.join(self.replicates)}")
         values = self.replicates[metric]
         usable = values[~np.isnan(values)]
         method = f"bootstrap {kind} ({self.unit})"
@@ -66,6 +70,9 @@ class Bootstrap:
             return Estimate(self.point[metric], method=method, n_groups=self.n_groups, note="no resample has it")
         tails = np.array([(1 - level) / 2, (1 + level) / 2])
         if kind == "bca":
+            if np.isnan(self.deleted.get(metric, np.zeros(1))).any():
+                note = "without one of the units it does not exist: no BCa interval"
+                return Estimate(self.point[metric], method=method, n_groups=self.n_groups, note=note)
             tails = self._corrected(metric, usable, tails)
         low, high = np.quantile(usable, tails)
         value = self.point[metric] if centre == "estimate" else float(np.median(usable))
@@ -78,7 +85,7 @@ class Bootstrap:
             raise InputError("the BCa interval needs bootstrap(..., bca=True)")
         at_most = np.mean(usable < self.point[metric]) + np.mean(usable == self.point[metric]) / 2
         bias = special.ndtri(np.clip(at_most, 0.5 / usable.size, 1 - 0.5 / usable.size))
-        without = self.deleted[metric][~np.isnan(self.deleted[metric])]
+        without = self.deleted[metric]
         distance = without.mean() - without
         spread = np.sum(distance**2) ** 1.5
         acceleration = np.sum(distance**3) / (6 * spread) if spread > 0 else 0.0

@@ -58,6 +58,8 @@ def as_groups(groups: npt.ArrayLike | Any, size: int) -> tuple[IntArray, int]:
     names = np.asarray(groups, dtype=object).ravel() if not isinstance(groups, np.ndarray) else groups.ravel()
     if names.size != size:
         raise InputError(f"groups has {names.size} values and y_true {size}; they must match")
+    if any(name is None or name != name for name in names):
+        raise InputError("groups has a blank (None or NaN); every specimen has a patient")
     # Only the distinct names are sorted, so that the order of rows does not matter and a million rows stay quick.
     seen: dict[str, int] = {}
     first = np.fromiter((seen.setdefault(str(name), len(seen)) for name in names.tolist()), np.int64, size)

@@ -46,7 +46,7 @@ def jackknife_estimate(
     method = METHOD_LOGIT if scale == "logit" else METHOD
     if n_groups < 2:
         return Estimate(value, method=method, n_groups=n_groups, note="one patient: no interval by patient")
-    if np.isnan(without).any():
+    if np.isnan(value) or np.isnan(without).any():
         note = "without one of the patients it does not exist: no interval by patient"
         return Estimate(value, method=method, n_groups=n_groups, note=note)
     error = float(np.sqrt((n_groups - 1) / n_groups * np.sum((without - value) ** 2)))
@@ -103,7 +103,7 @@ def rates_without_each_group(
 
     Returns
     -------
-    metric -> (value, float64 (n_patients,)).
+    metric -> (value, float64 (n_patients,)), patients in the order of their names as text.
     """
     labels, said = as_labels(y_true), as_vector(calls, "calls")
     index, n_groups = as_groups(groups, labels.size)

@@ -145,7 +145,9 @@ def _swap_calls(
         moved = np.concatenate([pattern @ change for pattern in _all_patterns(len(change), len(change))])
     else:
         kinds, counts = np.unique(change, axis=0, return_counts=True)
-        moved = np.random.default_rng(rng).binomial(counts, 0.5, (n_resamples, counts.size)) @ kinds
+        generator = np.random.default_rng(rng)
+        swapped = (generator.binomial(counts, 0.5, (n, counts.size)) for n in chunks(n_resamples, counts.size))
+        moved = np.concatenate([part @ kinds for part in swapped])
     whole_a, whole_b = cells_a.sum(axis=0), cells_b.sum(axis=0)
 
     def difference(moved: FloatArray) -> FloatArray:

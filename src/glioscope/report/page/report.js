@@ -62,7 +62,7 @@ function showChart(place, option) {
   place.after(button);
 }
 
-document.querySelectorAll(".sortable > table").forEach(makeSortable);
+document.querySelectorAll(".table > table").forEach(makeSortable);
 
 if (globalThis.echarts) {
   const options = JSON.parse(document.getElementById("page-options").textContent);
