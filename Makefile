@@ -8,10 +8,11 @@ EXTRAS ?= train,pdf,dev
 .PHONY: help install system demo reproduce test lint pictures clean
 
 help:
-	@echo "make demo       simulate a cohort, train, evaluate, diagnose; prints paper / this run / ceiling"
+	@echo "make demo       simulate a cohort, train, evaluate, report, diagnose; prints paper / this run / ceiling"
 	@echo "make test       ruff, mypy, import-linter and all tests"
 	@echo "make reproduce  the same as demo with full fine-tuning"
-	@echo "make bench-NAME tcell, sim, sim_requirements, train, diagnose, normalisation, recipe, brain16;"; \
+	@echo "make bench-NAME tcell, sim, sim_requirements, train, diagnose, stats, coverage, normalisation,"; \
+	echo "                recipe, brain16;"; \
 	echo "                one JSON object as the last line; ARGS=--record writes docs/results.md"
 	@echo "make system     install the Debian packages that the full test run uses"
 
@@ -41,7 +42,7 @@ test: lint
 	$(BIN)/pytest -q -n 2 --dist worksteal
 
 demo: $(STAMP)
-	$(BIN)/python benchmarks/demo.py --out demo
+	$(BIN)/python benchmarks/demo.py --out demo $(ARGS)
 
 reproduce: $(STAMP)
 	$(BIN)/python benchmarks/demo.py --out reproduce --full

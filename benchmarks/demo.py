@@ -1,4 +1,4 @@
-"""The whole main job on a SIMULATED cohort of the paper's size: simulate, check, train, evaluate, diagnose, compare.
+"""The whole main job on a SIMULATED cohort of the paper's size: simulate, check, train, evaluate, report, diagnose.
 
 `make demo` probes everything (frozen features) and fine-tunes FL-CNN 1; `make reproduce` fine-tunes everything.
 Each step is a command that a lab can run on its own images; it is printed before it runs.
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glioscope.stats import auc
+from readme import write_study_section
 
 # Shen et al. 2021, abstract and Table 2.
 PAPER_AUC = {
@@ -102,11 +103,24 @@ def side_by_side(cohort: Path, runs: list[Path]) -> Table:
     return table
 
 
+def study_report(cohort: Path, runs: list[Path], out: Path) -> Path:
+    """Everything that was predicted, with readers, pathologists and study.toml, as one report."""
+    predictions = [run / "predictions.csv" for run in runs]
+    files = {name: cohort / name for name in ("readings.csv", "study.toml", "manifest.csv", "pathology.csv")}
+    beside = [
+        *("--readings", files["readings.csv"], "--study", files["study.toml"]),
+        *("--manifest", files["manifest.csv"], "--pathology", files["pathology.csv"]),
+    ]
+    glioscope("evaluate", *predictions, *beside, "--suite", runs[0] / "suite", "--protocol", "both", "--out", out)
+    return out
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--full", action="store_true", help="fine-tune everything")
     arguments.add_argument("--size", type=int, default=128, help="input size in pixels")
+    arguments.add_argument("--record", action="store_true", help="write the study section of README.md")
     options = arguments.parse_args()
     started = time.perf_counter()
     cohort, unseen = options.out / "cohort", options.out / "unseen"
@@ -114,6 +128,7 @@ def main() -> None:
         glioscope("simulate", cohort)
     glioscope("check", cohort / "manifest.csv")
     runs = train_all(cohort, options.out, full=options.full, size=options.size)
+    report = study_report(cohort, runs, options.out / "report")
     if not (unseen / "manifest.csv").is_file():
         glioscope("simulate", unseen, "--patients", "2", "--specimens", "20", "--seed", "99")
     glioscope("diagnose", runs[0] / "suite", "--manifest", unseen / "manifest.csv")
@@ -124,6 +139,9 @@ def main() -> None:
     print(
         f"Everything is in {options.out}/ ({minutes:.1f} min). Simulated images: no clinical claim. Research use only."
     )
+    if options.record:
+        write_study_section(json.loads((report / "metrics.json").read_text()))
+    print(f"The study report: {report / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@ import pytest
 from scipy import stats
 
 from glioscope.core import InputError
-from glioscope.stats import auc
-from glioscope.stats._auc_test import auc_covariance, delong_test
+from glioscope.stats import auc, delong_test
+from glioscope.stats._auc_covariance import auc_covariance
 from glioscope.stats._roc import placements
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from glioscope.stats import auc, auc_ci, confusion, operating_point, roc_curve
-from glioscope.stats._auc_test import auc_covariance, delong_test
+from glioscope.stats import auc, auc_ci, confusion, delong_test, operating_point, roc_curve
+from glioscope.stats._auc_covariance import auc_covariance
 from glioscope.stats._bootstrap import bootstrap
 from glioscope.stats._roc import partial_auc, placements
 from tests.references.make_references import CASES, SMALL_CASES, STORED, ask_proc, score_table, thresholds

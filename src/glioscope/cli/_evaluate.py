@@ -85,15 +85,15 @@ def evaluate(
 
 
 def _predictions(paths: list[Path]) -> "pd.DataFrame":
-    """One table of several files, which must not predict the same twice."""
+    """One table of several files; what stands in two of them word for word counts once."""
     import pandas as pd
 
-    from glioscope.cohort import check_predictions, read_predictions
+    from glioscope.cohort import PREDICTION_COLUMNS, check_predictions, read_predictions
 
     tables = [read_predictions(path) for path in paths]
     if len(tables) == 1:
         return tables[0]
-    joined = pd.concat(tables, ignore_index=True)
+    joined = pd.concat(tables, ignore_index=True).drop_duplicates(list(PREDICTION_COLUMNS), ignore_index=True)
     check_predictions(joined, " and ".join(str(path) for path in paths))
     return joined
 

@@ -67,8 +67,8 @@ def _fix_layout(plot: "Plot") -> None:
 def _pool(count: int) -> Parallel:
     """Processes for `count` figures, this one alone for few.
 
-    Workers only call functions of matplotlib, so that they import nothing of ours: half of their memory and two seconds.
-    They do not fork, because a fork of a process with threads (NumPy's, a progress bar's) can wait for ever.
+    Workers call functions of matplotlib only and import nothing of ours, which saves two seconds and half the memory.
+    They are not forked: the fork of a process with threads, NumPy's or a progress bar's, can wait for ever.
     """
     workers = min(cpu_count(), count // _FIGURES_PER_WORKER, _MAX_WORKERS)
     if workers < 2:

@@ -8,7 +8,7 @@ from glioscope import __version__
 from ._analysis import Analysis, TaskAnalysis
 from ._cascade import FIRST
 from ._checklists import CHECKLISTS, fill, load_checklist
-from ._document import Document, Figure, Section, Table
+from ._document import Document, Section, Table
 from ._methods_text import methods_text
 from ._study_figures import (
     cascade_figure,
@@ -26,6 +26,7 @@ from ._study_tables import (
     patient_table,
     performance_tables,
     side_by_side,
+    task_groups,
     task_title,
     unanswered_table,
 )
@@ -52,13 +53,15 @@ def build_document(
     facts : for the checklists.
     """
     headline, protocol = analysis.headline, analysis.protocol
+    other = [name for name in analysis.by_protocol if name != protocol]
     sections = [
-        _results(analysis),
-        *(_task(protocol, name, of, analysis.seed) for name, of in headline.items() if not of.result.levels),
-        _readers(protocol, headline, readers),
+        *_tasks(analysis),
+        _readers(protocol, headline, readers.get(protocol, ())),
         _cascade(analysis),
+        _thresholds(protocol, headline),
         _calibration(protocol, headline),
-        _comparison(analysis),
+        _published(analysis),
+        *(_other_protocol(analysis, name, readers.get(name, ())) for name in other),
         cohort,
         agreement,
         Section("methods", "Methods", paragraphs=methods_text(analysis)),
@@ -76,39 +79,40 @@ def build_document(
     return Document(title, data_kind, head, analysis.warnings, shown)
 
 
-def _results(analysis: Analysis) -> Section:
-    tables = []
-    for name, tasks in analysis.by_protocol.items():
-        tables += performance_tables(name, tasks)
-        tables.append(operating_table(name, tasks))
-        left = unanswered_table(name, tasks)
-        tables += [left] if left else []
-    return Section("results", "Results", tables=tuple(tables))
+def _tasks(analysis: Analysis) -> list[Section]:
+    """A section for each table of the paper: its performance, differences, figures and patients."""
+    made = []
+    for table, names in task_groups(analysis.headline).items():
+        tasks = {name: analysis.headline[name] for name in names}
+        tables = performance_tables(analysis.protocol, table, tasks)
+        figures = [f for name, of in tasks.items() for f in task_figures(analysis.protocol, name, of, analysis.seed)]
+        tables += [patient_table(name, of) for name, of in tasks.items() if not of.result.levels]
+        title = " and ".join((", ".join(map(task_title, names[:-1])), task_title(names[-1]))).removeprefix(" and ")
+        made.append(Section(table.split("-", 2)[2], title, (), tuple(tables), tuple(figures)))
+    return made
 
 
-def _task(protocol: str, name: str, analysis: TaskAnalysis, seed: int) -> Section:
-    figures = tuple(task_figures(protocol, name, analysis, seed))
-    return Section(f"task-{name}", task_title(name), tables=(patient_table(name, analysis),), figures=figures)
-
-
-def _readers(protocol: str, tasks: Mapping[str, TaskAnalysis], tables: Mapping[str, Sequence[Table]]) -> Section | None:
+def _readers(protocol: str, tasks: Mapping[str, TaskAnalysis], tables: Sequence[Table]) -> Section | None:
     read = next((a for a in tasks.values() if a.readers), None)
     if read is None:
         return None
     figure = reader_figure(protocol, read)
-    flat = tuple(table for of in tables.values() for table in of)
     note = "Every specimen on which model and reader differ is in tables/table-s4-error-list.csv."
-    return Section("readers", "Readers", (note,), flat, (figure,) if figure else ())
+    return Section("readers", "Readers", (note,), tuple(tables), (figure,) if figure else ())
+
+
+def _thresholds(protocol: str, tasks: Mapping[str, TaskAnalysis]) -> Section:
+    tables = [operating_table(protocol, tasks), unanswered_table(protocol, tasks)]
+    return Section("thresholds", "Thresholds and counts", tables=tuple(t for t in tables if t and t.rows))
 
 
 def _cascade(analysis: Analysis) -> Section | None:
-    if not analysis.cascades:
-        return None
-    tables = tuple(t for name, cascade in analysis.cascades.items() for t in cascade_tables(name, cascade))
-    names = {task: a.names for task, a in analysis.headline.items()}
     cascade = analysis.cascades.get(analysis.protocol)
-    figures = (cascade_figure(analysis.protocol, cascade, names),) if cascade else ()
-    return Section("cascade", "The whole system", tables=tables, figures=figures)
+    if cascade is None:
+        return None
+    names = {task: a.names for task, a in analysis.headline.items()}
+    figure = cascade_figure(analysis.protocol, cascade, names)
+    return Section("cascade", "The whole system", (), tuple(cascade_tables(analysis.protocol, cascade)), (figure,))
 
 
 def _calibration(protocol: str, tasks: Mapping[str, TaskAnalysis]) -> Section:
@@ -116,18 +120,32 @@ def _calibration(protocol: str, tasks: Mapping[str, TaskAnalysis]) -> Section:
     return Section("calibration", "Calibration and sample size", tables=tuple(t for t in made if t))
 
 
-def _comparison(analysis: Analysis) -> Section:
-    tables: list[Table | None] = [side_by_side(analysis)]
-    figures: list[Figure | None] = [protocol_figure(analysis)]
+def _published(analysis: Analysis) -> Section | None:
     tumour = analysis.headline.get(FIRST)
-    if tumour is not None and not tumour.result.levels:
-        tables.append(five_ala_table(analysis.protocol, tumour))
-        figures.append(five_ala_figure(analysis.protocol, tumour))
+    if tumour is None or tumour.result.levels:
+        return None
+    figure = five_ala_figure(analysis.protocol, tumour)
+    tables = (five_ala_table(analysis.protocol, tumour),)
+    return Section("published", "Against published results", (), tables, (figure,) if figure else ())
+
+
+def _other_protocol(analysis: Analysis, name: str, readers: Sequence[Table]) -> Section:
+    """The same predictions under the protocol that is not the headline, beside it."""
+    tasks = analysis.by_protocol[name]
+    beside = side_by_side(analysis)
+    tables = [beside] if beside else []
+    for table, names in task_groups(tasks).items():
+        tables += performance_tables(name, table, {task: tasks[task] for task in names})
+    tables += [operating_table(name, tasks), *readers]
+    if name in analysis.cascades:
+        tables += cascade_tables(name, analysis.cascades[name])
+    figure = protocol_figure(analysis)
     return Section(
-        "comparison",
-        "Protocols, and published results",
-        tables=tuple(t for t in tables if t),
-        figures=tuple(f for f in figures if f),
+        f"protocol-{name}",
+        f"The {name} protocol, beside the {analysis.protocol} one",
+        (),
+        tuple(tables),
+        (figure,) if figure else (),
     )
 
 

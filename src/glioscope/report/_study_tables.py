@@ -36,20 +36,25 @@ def task_title(task: str) -> str:
     return TASK_TITLES.get(task, task)
 
 
-def performance_tables(protocol: str, tasks: Mapping[str, TaskAnalysis]) -> list[Table]:
-    """Tables 1 and 2 of the paper and one of all other tasks, each with its table of differences."""
-    groups = {name: [t for t in of if t in tasks] for name, of in PAPER_TABLES.items()}
-    groups["table-3-other"] = [t for t in tasks if not any(t in of for of in PAPER_TABLES.values())]
+def task_groups(tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Tasks by the table that they stand in: the paper's Tables 1 and 2, and one for all others."""
+    names = tuple(tasks)
+    groups = {table: tuple(t for t in of if t in names) for table, of in PAPER_TABLES.items()}
+    groups["table-3-other"] = tuple(t for t in names if not any(t in of for of in PAPER_TABLES.values()))
+    return {table: of for table, of in groups.items() if of}
+
+
+def performance_tables(protocol: str, table: str, tasks: Mapping[str, TaskAnalysis]) -> list[Table]:
+    """Performance of the tasks of one table, and their differences."""
     made = []
-    for name, chosen in groups.items():
-        binary = {t: tasks[t] for t in chosen if not tasks[t].result.levels}
-        if binary:
-            metrics = TABLE_1 if name == "table-1-tumor" else TABLE_2
-            made.append(_performance(f"{name}-{protocol}", protocol, binary, metrics))
-            made += _differences(f"{name}-differences-{protocol}", protocol, binary)
-        ordinal = {t: tasks[t] for t in chosen if tasks[t].result.levels}
-        if ordinal:
-            made.append(_ordinal(f"{name}-ordinal-{protocol}", protocol, ordinal))
+    binary = {name: of for name, of in tasks.items() if not of.result.levels}
+    if binary:
+        metrics = TABLE_1 if table == "table-1-tumor" else TABLE_2
+        made.append(_performance(f"{table}-{protocol}", protocol, binary, metrics))
+        made += _differences(f"{table}-differences-{protocol}", protocol, binary)
+    ordinal = {name: of for name, of in tasks.items() if of.result.levels}
+    if ordinal:
+        made.append(_ordinal(f"{table}-ordinal-{protocol}", protocol, ordinal))
     return made
 
 

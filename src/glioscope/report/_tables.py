@@ -26,7 +26,7 @@ _DENSE, _WIDE = 115, 155
 """Letters side by side: a table has normal print up to the first, small print up to the second, over it a page that
 lies on its side."""
 _NUMBER: Final = re.compile(r"Table \w+[.:]\s*")
-_ALIGNMENT: Final = {"number": "r", "short": "l", "long": r"p{0.3\linewidth}"}
+_ALIGNMENT: Final = {"number": "r", "short": "l", "long": r"p{0.3\linewidth}", "solid": r"p{0.3\linewidth}"}
 _LATEX: Final = str.maketrans(
     {
         **{letter: f"\\{letter}" for letter in "{}$&#_%"},
@@ -194,11 +194,17 @@ def _value(cell: Cell) -> str | int | float | None:
 
 
 def _kind(cells: Iterable[Cell]) -> str:
-    """What a column holds: "number" (with or without blanks), "short" texts, or "long" ones."""
+    """What a column holds: "number" (with or without blanks), "short" texts, "long" ones, or "solid" ones.
+
+    Solid texts have words that must be broken. They are kept apart, because finding out where a text may be broken after
+    any letter takes WeasyPrint several seconds in a checklist.
+    """
     texts = [cell for cell in cells if isinstance(cell, str)]
     if not texts:
         return "number"
-    return "long" if max(map(len, texts)) > _LONG else "short"
+    if max(map(len, texts)) <= _LONG:
+        return "short"
+    return "solid" if any(len(word) > _LONG for text in texts for word in text.split()) else "long"
 
 
 def _letters(columns: Iterable[tuple[str, list[Cell]]]) -> int:

@@ -8,6 +8,7 @@ from scipy import special
 
 from glioscope.core import InputError
 
+from ._auc_covariance import auc_covariance
 from ._bootstrap import bootstrap
 from ._estimate import Estimate
 from ._input import BoolArray, FloatArray, IntArray, as_groups, as_pair, check_level
@@ -96,8 +97,8 @@ def _delong(labels: BoolArray, scores: FloatArray, level: float) -> Estimate:
         return Estimate(area, np.nan, np.nan, "delong", 0, 0, "one class has a single specimen")
     if scores.min() == scores.max():
         return Estimate(area, method="delong", note=_CONSTANT)
-    error = np.sqrt(v10.var(ddof=1) / v10.size + v01.var(ddof=1) / v01.size)
-    half = float(special.ndtri((1 + level) / 2) * error)
+    error = float(np.sqrt(auc_covariance(v10, v01)[0, 0]))
+    half = float(special.ndtri((1 + level) / 2)) * error
     return Estimate(area, max(area - half, 0.0), min(area + half, 1.0), "delong", 0, 0)
 
 
@@ -121,26 +122,11 @@ def _by_patient(
     if method == "jackknife":
         without = auc_without_each_group(labels, scores, index, n_groups)
         return jackknife_estimate(area, without, level, scale="logit")
-    error = float(np.sqrt(_clustered_variance(labels, v10 - area, v01 - area, index, n_groups)))
+    # The covariance term can make the estimate negative when there are few patients.
+    error = float(np.sqrt(max(float(auc_covariance(v10, v01, index[labels], index[~labels])[0, 0]), 0.0)))
     half = float(special.stdtrit(n_groups - 1, (1 + level) / 2)) * error / (area * (1 - area))
     centre = special.logit(area)
     return Estimate(area, float(special.expit(centre - half)), float(special.expit(centre + half)), name, 0, n_groups)
-
-
-def _clustered_variance(
-    labels: BoolArray, excess10: FloatArray, excess01: FloatArray, index: IntArray, n_groups: int
-) -> float:
-    """Variance of the AUC from the structural components' distances to it, summed by patient (Obuchowski 1997)."""
-    with_positive, with_negative = np.unique(index[labels]).size, np.unique(index[~labels]).size
-    own10 = np.bincount(index[labels], excess10, minlength=n_groups) / excess10.size
-    own01 = np.bincount(index[~labels], excess01, minlength=n_groups) / excess01.size
-    variance = (
-        with_positive / (with_positive - 1) * np.sum(own10**2)
-        + with_negative / (with_negative - 1) * np.sum(own01**2)
-        + 2 * n_groups / (n_groups - 1) * np.sum(own10 * own01)
-    )
-    # The covariance term can make the estimate negative when there are few patients.
-    return max(float(variance), 0.0)
 
 
 def _perfect(area: float, units: int, level: float) -> tuple[float, float]:

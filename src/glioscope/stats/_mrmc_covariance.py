@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from glioscope.core import InputError
 
+from ._auc_covariance import auc_covariance
 from ._input import BoolArray, FloatArray, IntArray, as_groups, as_labels
+from ._jackknife import auc_without_each_group
 from ._roc import placements
 
 Metric = Literal["auc", "sensitivity", "specificity", "accuracy"]
@@ -88,7 +90,9 @@ def reading_metrics(
     elif covariance == "delong":
         matrix = _unbiased(parts, index)
     elif metric == "auc":
-        matrix = _jackknife(_auc_without(labels, readings, index))
+        n_groups = int(index.max()) + 1
+        left_out = [auc_without_each_group(labels, scores, index, n_groups) for scores in readings]
+        matrix = _jackknife(np.stack(left_out))
     else:
         matrix = _jackknife(_mean_without(parts[0].values, index))
     n_groups = 0 if groups is None else int(index.max()) + 1
@@ -127,20 +131,16 @@ def _right(labels: BoolArray, readings: FloatArray, counted: BoolArray, metric: 
 
 
 def _unbiased(parts: list[_Part], index: IntArray) -> FloatArray:
-    """Sums of squares and products over patients of what each adds; without groups a patient is one case."""
-    n_groups = int(index.max()) + 1
-    sums = []
-    for part in parts:
-        excess = (part.values - part.values.mean(axis=1, keepdims=True)) / part.values.shape[1]
-        sums.append(_sum_by_group(excess, index[part.cases], n_groups))
-    total = np.zeros((len(sums[0]),) * 2)
-    for part, own in zip(parts, sums, strict=True):
-        n_own = np.unique(index[part.cases]).size
-        total += n_own / (n_own - 1) * own @ own.T
+    """DeLong's covariance of AUCs, and its like for proportions; without groups a patient is one case."""
     if len(parts) == 2:
-        cross = sums[0] @ sums[1].T
-        total += n_groups / (n_groups - 1) * (cross + cross.T)
-    return total
+        first, second = parts
+        return auc_covariance(first.values, second.values, index[first.cases], index[second.cases])
+    (part,) = parts
+    excess = (part.values - part.values.mean(axis=1, keepdims=True)) / part.values.shape[1]
+    own = _sum_by_group(excess, index[part.cases], int(index.max()) + 1)
+    count = np.unique(index[part.cases]).size
+    matrix: FloatArray = count / (count - 1) * own @ own.T
+    return matrix
 
 
 def _jackknife(left_out: FloatArray) -> FloatArray:
@@ -156,30 +156,6 @@ def _mean_without(values: FloatArray, index: IntArray) -> FloatArray:
     sizes = np.bincount(index)
     kept: FloatArray = values.sum(axis=1, keepdims=True) - _sum_by_group(values, index, sizes.size)
     return kept / (index.size - sizes)
-
-
-def _auc_without(labels: BoolArray, readings: FloatArray, index: IntArray) -> FloatArray:
-    """The AUC with each patient left out."""
-    n_groups = int(index.max()) + 1
-    positives = np.bincount(index[labels], minlength=n_groups)
-    negatives = np.bincount(index[~labels], minlength=n_groups)
-    pairs = (labels.sum() - positives) * (np.sum(~labels) - negatives)
-    with_both = [(patient, index == patient) for patient in np.flatnonzero((positives > 0) & (negatives > 0))]
-    areas = np.empty((len(readings), n_groups))
-    for row, scores in zip(areas, readings, strict=True):
-        above, below = _right_pairs(labels, scores)
-        lost = np.bincount(index[labels], above, n_groups) + np.bincount(index[~labels], below, n_groups)
-        for patient, own in with_both:
-            # Pairs inside a patient were lost twice: with their positive and with their negative.
-            lost[patient] -= _right_pairs(labels[own], scores[own])[0].sum()
-        row[:] = (above.sum() - lost) / pairs
-    return areas
-
-
-def _right_pairs(labels: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Pairs in the right order (ties half) that each positive, and each negative, takes part in."""
-    v10, v01 = placements(labels, scores)
-    return v10 * v01.size, v01 * v10.size
 
 
 def _sum_by_group(values: FloatArray, index: IntArray, n_groups: int) -> FloatArray:

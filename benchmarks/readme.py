@@ -1,0 +1,49 @@
+"""The study section of README.md, from the `metrics.json` that `make demo` leaves (`make demo ARGS=--record`)."""
+
+from typing import Any
+
+from common import ROOT
+from glioscope.core import write_text
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- study -->", "<!-- /study -->"
+METRICS = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
+
+
+def write_study_section(metrics: dict[str, Any]) -> None:
+    """Put the figures of the tumour task between the markers."""
+    text = README.read_text(encoding="utf-8")
+    head, _, rest = text.partition(BEGIN)
+    tail = rest.partition(END)[2]
+    write_text(README, f"{head}{BEGIN}\n{study_section(metrics)}\n{END}{tail}")
+
+
+def study_section(metrics: dict[str, Any]) -> str:
+    """Markdown: the primary model and the readers under both protocols."""
+    strict, paper = (metrics["protocols"][name]["tasks"]["tumor"] for name in ("strict", "paper"))
+    primary = strict["primary"]
+    n = f"{strict['n_specimens']} specimens of {strict['n_patients']} test patients"
+    rows = [
+        (f"{primary}: {shown}", strict["models"][primary][metric], paper["models"][primary][metric])
+        for metric, shown in METRICS.items()
+    ]
+    for modality in strict["readers"]["modalities"]:
+        means = [of["readers"]["modalities"][modality]["mean"] for of in (strict, paper)]
+        rows += [
+            (f"mean reader ({modality.upper()}): {metric}", means[0][metric], means[1][metric])
+            for metric in ("sensitivity", "specificity")
+        ]
+    lines = [f"SIMULATED: tumour, {n}, three readers.", "", "| | strict | paper |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {_value(a)} | {_value(b)} |" for name, a, b in rows]
+    errors = strict["readers"]["errors"]
+    corrected = ", ".join(f"{e['corrected']} of {e['reader_errors']}" for e in errors)
+    introduced = ", ".join(str(e["introduced"]) for e in errors)
+    names = ", ".join(f"{e['reader']} {e['modality'].upper()}" for e in errors)
+    lines += ["", f"Readers' errors ({names}) that {primary} corrects: {corrected}; that it introduces: {introduced}."]
+    warnings = [f"- {warning}" for warning in metrics["warnings"]]
+    return "\n".join([*lines, "", "The report's own warnings:", "", *warnings])
+
+
+def _value(estimate: dict[str, Any]) -> str:
+    value, low, high = (estimate[key] for key in ("value", "low", "high"))
+    return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f}, {high:.3f})"
