@@ -23,7 +23,7 @@ from glioscope.core import (
     atomic_file,
     write_text,
 )
-from glioscope.stats import evaluate_predictions, level_probabilities
+from glioscope.stats import LEVEL_PROBABILITY, evaluate_predictions, level_probabilities
 
 from ._card import model_card
 from ._export import OPSET, PARITY_IMAGES, export_bundle, library_versions, write_suite
@@ -327,9 +327,10 @@ def _predictions(info: BundleInfo, fitted: FittedModel, data: FoldData, fold: in
     targets = data.targets_of(table["specimen_id"])
     y_true = pd.array(np.where(np.isnan(targets).any(1), np.nan, targets.sum(1)), dtype="Float64").astype("Int64")
     probability = 1 / (1 + np.exp(-logits))
+    levels = level_probabilities(probability) if info.task.ordinal else np.empty((len(table), 0))
     if info.task.ordinal:
         decision = np.full(len(table), "", object)
-        level = pd.array(level_probabilities(probability).argmax(1), dtype="Int64")
+        level = pd.array(levels.argmax(1), dtype="Int64")
     else:
         decision = np.where(logits[:, 0] >= info.threshold.logit[0], "positive", "negative")
         level = pd.array([pd.NA] * len(table), dtype="Int64")
@@ -345,6 +346,7 @@ def _predictions(info: BundleInfo, fitted: FittedModel, data: FoldData, fold: in
             "y_score": probability.mean(1),
             "decision": decision,
             "level": level,
+            **{f"{LEVEL_PROBABILITY}{k}": column for k, column in enumerate(levels.T)},
         }
     )
 

@@ -111,6 +111,7 @@ def _deciding(name: str, specimens: ObjectArray, truth: Truth, calls: FloatArray
         answers=np.full(specimens.size, "", object),
         y_probability=unknown,
         level=unknown,
+        level_probability=np.empty((specimens.size, 0)),
         fold=np.full(specimens.size, -1, np.int64),
         scale="",
         operating=None,

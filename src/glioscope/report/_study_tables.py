@@ -152,13 +152,21 @@ def _ordinal(name: str, protocol: str, tasks: Mapping[str, TaskAnalysis]) -> Tab
     for task, analysis in tasks.items():
         for model, method in analysis.result.methods.items():
             values = analysis.result.metrics[model]
+            against_rest = [values.get(f"auc_level_{k}_against_rest") for k in range(len(analysis.result.levels))]
             cells = (values.get("auc"), values.get("quadratic_kappa"))
-            rows.append((task_title(task), model, method.n_specimens, method.n_patients, *cells))
+            first = (task_title(task), model, method.n_specimens, method.n_patients, None, *cells)
+            rows.append(first)
+            rows += [
+                (task_title(task), model, method.n_specimens, method.n_patients, level, area, None)
+                for level, area in zip(analysis.result.levels, against_rest, strict=True)
+                if area is not None
+            ]
     return Table(
         name,
         f"Ordered levels ({protocol} protocol; intervals by patient under both)",
-        ("Task", "Method", "Specimens", "Patients", "Mean AUC of the cuts", "Quadratic kappa"),
+        ("Task", "Method", "Specimens", "Patients", "Level against the rest", "AUC", "Quadratic kappa"),
         tuple(rows),
+        ("Without a level, the AUC is the mean over the cumulative cuts.",),
     )
 
 

@@ -196,8 +196,8 @@ def _value(cell: Cell) -> str | int | float | None:
 def _kind(cells: Iterable[Cell]) -> str:
     """What a column holds: "number" (with or without blanks), "short" texts, "long" ones, or "solid" ones.
 
-    Solid texts have words that must be broken. They are kept apart, because finding out where a text may be broken after
-    any letter takes WeasyPrint several seconds in a checklist.
+    Solid texts have words that must be broken. They are kept apart, because working out a break after every letter
+    takes WeasyPrint several seconds in a checklist.
     """
     texts = [cell for cell in cells if isinstance(cell, str)]
     if not texts:

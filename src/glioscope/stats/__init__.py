@@ -45,7 +45,7 @@ from ._evaluation import (
 )
 from ._jackknife import jackknife_estimate, rates_without_each_group
 from ._mcnemar import ErrorTable, error_table, mcnemar_clustered, mcnemar_exact
-from ._methods import Method, Operating, model_methods, paired
+from ._methods import LEVEL_PROBABILITY, Method, Operating, model_methods, paired
 from ._mrmc import (
     ModalityComparison,
     StandaloneComparison,
@@ -86,6 +86,7 @@ from ._sample_size import (
 )
 
 __all__ = [
+    "LEVEL_PROBABILITY",
     "METRICS_SCHEMA",
     "METRIC_NAMES",
     "N_PERMUTATIONS",

@@ -12,7 +12,7 @@ from ._estimate import Estimate
 from ._input import FloatArray, as_groups
 from ._jackknife import auc_without_each_group, jackknife_estimate
 from ._methods import Method, model_methods
-from ._ordinal import quadratic_kappa
+from ._ordinal import one_against_rest_auc, quadratic_kappa
 from ._protocols import Protocol, Strict, default_rule
 from ._roc import auc
 
@@ -189,6 +189,11 @@ def _ordinal(method: Method, top: int) -> dict[str, Estimate]:
         without = np.mean([auc_without_each_group(cut, method.y_score, index, n_groups) for cut in cuts], axis=0)
         area = jackknife_estimate(float(np.mean(areas)), without, scale="logit")
         found["auc"] = replace(area, method=f"mean over the cumulative cuts, {area.method}{method.scale}")
+    if method.level_probability.shape[1] == top + 1:
+        for k, area in enumerate(one_against_rest_auc(method.y_true, method.level_probability)):
+            if not np.isnan(area):
+                of_level = auc_without_each_group(method.y_true == k, method.level_probability[:, k], index, n_groups)
+                found[f"auc_level_{k}_against_rest"] = jackknife_estimate(float(area), of_level, scale="logit")
     if method.level.size and not np.isnan(method.level).any():
         kappa = quadratic_kappa(method.y_true, method.level)
         found["quadratic_kappa"] = jackknife_estimate(kappa, _kappas(method, index, n_groups))

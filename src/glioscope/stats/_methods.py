@@ -27,6 +27,8 @@ _BY_ROW = (
     "level",
     "fold",
 )
+LEVEL_PROBABILITY = "level_probability_"
+"""Column of a predictions table, followed by the index of the level: optional, for ordinal tasks."""
 _UNANSWERED = ("indeterminate", "not_assessable")
 
 
@@ -69,6 +71,7 @@ class Method:
     answers : object (n,), the decision column, "" where blank.
     y_probability : float64 (n,), NaN where unknown.
     level : float64 (n,), level that an ordinal task answers, NaN where unknown.
+    level_probability : float64 (n, K), probability of each level of an ordinal task; (n, 0) where unknown.
     fold : int64 (n,), -1 where blank.
     scale : what was done to scores of several folds.
     operating : threshold of the calls.
@@ -86,6 +89,7 @@ class Method:
     answers: ObjectArray
     y_probability: FloatArray
     level: FloatArray
+    level_probability: FloatArray
     fold: IntArray
     scale: str
     operating: Operating | None
@@ -183,6 +187,7 @@ def _method(name: str, rows: "pd.DataFrame", rule: str, threshold: float | None)
         answers=answers,
         y_probability=_numbers(test, "y_probability"),
         level=_numbers(test, "level"),
+        level_probability=_level_probabilities(test),
         fold=fold,
         scale=scale,
         operating=operating,
@@ -271,3 +276,14 @@ def _numbers(rows: "pd.DataFrame", column: str) -> FloatArray:
     if column not in rows:
         return np.full(len(rows), np.nan)
     return np.asarray(rows[column].astype("Float64").to_numpy(np.float64, na_value=np.nan), np.float64)
+
+
+def _level_probabilities(rows: "pd.DataFrame") -> FloatArray:
+    """Columns level_probability_0, _1, ... as far as all of these rows have them."""
+    columns: list[FloatArray] = []
+    while f"{LEVEL_PROBABILITY}{len(columns)}" in rows:
+        values = rows[f"{LEVEL_PROBABILITY}{len(columns)}"].replace("", None).astype(np.float64)
+        if values.isna().any():
+            break
+        columns.append(values.to_numpy(np.float64))
+    return np.stack(columns, axis=1) if columns else np.empty((len(rows), 0))
