@@ -106,8 +106,8 @@ def print_metrics(metrics: dict[str, Any], data_kind: str) -> None:
                 # A model without WL, say, is measured on the specimens that have FL.
                 counts = [str(values.get(key, entry[key])) for key in ("n_specimens", "n_patients")]
                 rows.append((task, model, shown, *cells, " / ".join(counts)))
-        by = "by patient" if protocol == "strict" else "of specimens taken as independent, threshold chosen on them"
-        title = f"Test patients ({data_kind} images), {protocol} protocol: intervals {by}"
+        unit = "patient" if protocol == "strict" else "specimen"
+        title = f"Test patients ({data_kind} images), {protocol} protocol: intervals by {unit}"
         print_table(
             title, ("task", "model", "AUC (95 % CI)", "sensitivity", "specificity", "specimens / patients"), rows
         )
@@ -121,7 +121,7 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]
     """A table with its title, and the notice below it."""
     table = Table(title=title, title_justify="left", show_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < 2 else "right")
+        table.add_column(column, justify="left" if number < 2 else "right", no_wrap=number == 2)
     for row in rows:
         table.add_row(*row)
     out.print(table)

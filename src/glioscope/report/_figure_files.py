@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from joblib import Parallel, cpu_count, delayed
-from matplotlib import style
 
+from glioscope._print_fonts import set_up, use_print_fonts
 from glioscope.core import atomic_file
 
 from ._document import Figure
-from ._style import _RC, journal
+from ._style import RC, journal
 from ._tables import check_names
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def write_figures(figures: Sequence[Figure], folder: Path | str) -> dict[str, st
     OSError : the folder cannot be written.
     """
     check_names("figure", [figure.name for figure in figures])
+    use_print_fonts()
     with journal(), ExitStack() as files:
         jobs = []
         for figure in figures:
@@ -74,4 +75,4 @@ def _pool(count: int) -> Parallel:
     if workers < 2:
         return Parallel(n_jobs=1)
     # Memory-mapped arrays would come back read-only, which matplotlib's artists are not made for.
-    return Parallel(n_jobs=workers, backend="loky", max_nbytes=None, initializer=style.use, initargs=(_RC,))
+    return Parallel(n_jobs=workers, backend="loky", max_nbytes=None, initializer=set_up, initargs=(RC,))

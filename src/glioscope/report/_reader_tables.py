@@ -136,7 +136,7 @@ def pathologist_agreement(
     pathology : as `cohort.read_pathology` gives it.
     patients : specimen -> patient; where all are known, intervals are by patient.
     """
-    graded = pathology[pathology["who_grade"].notna()]
+    graded = pathology[pathology["who_grade"] != ""]
     table = graded.pivot(index="specimen_id", columns="pathologist", values="who_grade").astype(float)
     if table.shape[1] < 2:
         return None

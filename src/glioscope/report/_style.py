@@ -44,7 +44,7 @@ LINE: Final = 0.17
 CHARACTER: Final = 0.062
 """Width of a character of 7 points in inches, on the safe side: for layouts that cannot ask a renderer."""
 
-_RC: Final[dict[Any, Any]] = {
+RC: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 9,
@@ -65,7 +65,7 @@ _RC: Final[dict[Any, Any]] = {
 @contextmanager
 def journal() -> Iterator[None]:
     """Draw inside this context: fonts, sizes and lines of the report."""
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(RC):
         yield
 
 

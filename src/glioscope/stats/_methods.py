@@ -281,9 +281,9 @@ def _numbers(rows: "pd.DataFrame", column: str) -> FloatArray:
 def _level_probabilities(rows: "pd.DataFrame") -> FloatArray:
     """Columns level_probability_0, _1, ... as far as all of these rows have them."""
     columns: list[FloatArray] = []
-    while f"{LEVEL_PROBABILITY}{len(columns)}" in rows:
-        values = rows[f"{LEVEL_PROBABILITY}{len(columns)}"].replace("", None).astype(np.float64)
-        if values.isna().any():
+    while (name := f"{LEVEL_PROBABILITY}{len(columns)}") in rows:
+        cells = rows[name]
+        if (cells.isna() | (cells.astype(str) == "")).any():
             break
-        columns.append(values.to_numpy(np.float64))
+        columns.append(cells.to_numpy(object).astype(np.float64))
     return np.stack(columns, axis=1) if columns else np.empty((len(rows), 0))
