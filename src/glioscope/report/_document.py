@@ -30,7 +30,8 @@ class Table:
     """One table.
 
     `name` is the file name without suffix ("table-1-tumor-strict"); `title` is printed above, each of `notes` below.
-    Every row has one cell a column.
+    Every row has one cell a column. Columns named in `foldable` stand below the table in print where all of their cells
+    are the same; the CSV has them always.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+    foldable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

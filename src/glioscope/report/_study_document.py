@@ -21,6 +21,7 @@ from ._study_tables import (
     calibration_table,
     cascade_tables,
     design_table,
+    difference_tables,
     five_ala_table,
     operating_table,
     patient_table,
@@ -80,16 +81,24 @@ def build_document(
 
 
 def _tasks(analysis: Analysis) -> list[Section]:
-    """A section for each table of the paper: its performance, differences, figures and patients."""
+    """Two sections for each table of the paper: performance with its figures; tests and patients."""
     made = []
     for table, names in task_groups(analysis.headline).items():
         tasks = {name: analysis.headline[name] for name in names}
-        tables = performance_tables(analysis.protocol, table, tasks)
+        title, anchor = _title(names), table.split("-", 2)[2]
         figures = [f for name, of in tasks.items() for f in task_figures(analysis.protocol, name, of, analysis.seed)]
-        tables += [patient_table(name, of) for name, of in tasks.items() if not of.result.levels]
-        title = " and ".join((", ".join(map(task_title, names[:-1])), task_title(names[-1]))).removeprefix(" and ")
-        made.append(Section(table.split("-", 2)[2], title, (), tuple(tables), tuple(figures)))
+        tables = performance_tables(analysis.protocol, table, tasks)
+        made.append(Section(anchor, title, (), tuple(tables), tuple(figures)))
+        tests = difference_tables(analysis.protocol, table, tasks)
+        tests += [patient_table(name, of) for name, of in tasks.items() if not of.result.levels]
+        made.append(Section(f"{anchor}-tests", f"{title}: tests and patients", (), tuple(tests)))
     return made
+
+
+def _title(tasks: Sequence[str]) -> str:
+    """Tasks as a heading: "Tumour", "Grade and Ki-67"."""
+    *first, last = map(task_title, tasks)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _readers(protocol: str, tasks: Mapping[str, TaskAnalysis], tables: Sequence[Table]) -> Section | None:
@@ -135,18 +144,14 @@ def _other_protocol(analysis: Analysis, name: str, readers: Sequence[Table]) -> 
     beside = side_by_side(analysis)
     tables = [beside] if beside else []
     for table, names in task_groups(tasks).items():
-        tables += performance_tables(name, table, {task: tasks[task] for task in names})
+        of_table = {task: tasks[task] for task in names}
+        tables += performance_tables(name, table, of_table) + difference_tables(name, table, of_table)
     tables += [operating_table(name, tasks), *readers]
     if name in analysis.cascades:
         tables += cascade_tables(name, analysis.cascades[name])
     figure = protocol_figure(analysis)
-    return Section(
-        f"protocol-{name}",
-        f"The {name} protocol, beside the {analysis.protocol} one",
-        (),
-        tuple(tables),
-        (figure,) if figure else (),
-    )
+    title = f"The {name} protocol, beside the {analysis.protocol} one"
+    return Section(f"protocol-{name}", title, (), tuple(tables), (figure,) if figure else ())
 
 
 def _checklists(facts: Mapping[str, str]) -> Section:

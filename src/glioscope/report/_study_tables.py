@@ -24,10 +24,19 @@ METRIC_TITLES: Final = {
     "balanced_accuracy": "Balanced accuracy",
     "mcc": "MCC",
 }
-TASK_TITLES: Final = {"tumor": "Tumour", "grade": "Grade", "ki67": "Ki-67", "idh": "IDH", "codel": "1p/19q"}
+TASK_TITLES: Final = {
+    "tumor": "Tumour",
+    "grade": "Grade",
+    "ki67": "Ki-67",
+    "idh": "IDH",
+    "codel": "1p/19q",
+    "grade4": "WHO grade",
+}
 TABLE_1: Final = ("specificity", "sensitivity", "ppv", "npv", "f1", "auc", "accuracy")
 TABLE_2: Final = ("auc", "accuracy", "sensitivity", "specificity", "f1")
 PAPER_TABLES: Final = {"table-1-tumor": ("tumor",), "table-2-grade-ki67": ("grade", "ki67")}
+FOLDABLE: Final = ("Task", "A", "Specimens", "Patients", "Family")
+"""Columns that print leaves out where they say the same in every row."""
 PREVALENCE: Final = "PPV, NPV, F1 and accuracy hold at the share of positives among these specimens only: {shares}."
 
 
@@ -45,17 +54,22 @@ def task_groups(tasks: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def performance_tables(protocol: str, table: str, tasks: Mapping[str, TaskAnalysis]) -> list[Table]:
-    """Performance of the tasks of one table, and their differences."""
+    """Performance of the tasks of one table."""
     made = []
     binary = {name: of for name, of in tasks.items() if not of.result.levels}
     if binary:
         metrics = TABLE_1 if table == "table-1-tumor" else TABLE_2
         made.append(_performance(f"{table}-{protocol}", protocol, binary, metrics))
-        made += _differences(f"{table}-differences-{protocol}", protocol, binary)
     ordinal = {name: of for name, of in tasks.items() if of.result.levels}
     if ordinal:
         made.append(_ordinal(f"{table}-ordinal-{protocol}", protocol, ordinal))
     return made
+
+
+def difference_tables(protocol: str, table: str, tasks: Mapping[str, TaskAnalysis]) -> list[Table]:
+    """The tests of the tasks of one table: models and mean readers, and each reader."""
+    binary = {name: of for name, of in tasks.items() if not of.result.levels}
+    return _differences(f"{table}-differences-{protocol}", protocol, binary) if binary else []
 
 
 def _performance(name: str, protocol: str, tasks: Mapping[str, TaskAnalysis], metrics: Sequence[str]) -> Table:
@@ -73,6 +87,7 @@ def _performance(name: str, protocol: str, tasks: Mapping[str, TaskAnalysis], me
         ("Task", "Method", "Specimens", "Patients", *(METRIC_TITLES[m] for m in metrics)),
         tuple(rows),
         (PREVALENCE.format(shares=", ".join(shares)), _interval_note(tasks, protocol)),
+        FOLDABLE,
     )
 
 
@@ -118,6 +133,7 @@ def _tests(name: str, title: str, tests: Sequence[Compared]) -> Table:
         ),
         tuple(_test_row(test) for test in tests),
         _methods_of(tests),
+        FOLDABLE,
     )
 
 
@@ -167,6 +183,7 @@ def _ordinal(name: str, protocol: str, tasks: Mapping[str, TaskAnalysis]) -> Tab
         ("Task", "Method", "Specimens", "Patients", "Level against the rest", "AUC", "Quadratic kappa"),
         tuple(rows),
         ("Without a level, the AUC is the mean over the cumulative cuts.",),
+        FOLDABLE,
     )
 
 
@@ -187,6 +204,7 @@ def operating_table(protocol: str, tasks: Mapping[str, TaskAnalysis]) -> Table:
         f"Thresholds and counts ({protocol} protocol)",
         ("Task", "Model", "Rule", "Threshold", "Chosen on", "TP", "FP", "TN", "FN", "Indeterminate", "Not assessable"),
         tuple(rows),
+        foldable=("Task", "Indeterminate", "Not assessable", "Chosen on"),
     )
 
 
@@ -218,7 +236,7 @@ def side_by_side(analysis: Analysis) -> Table | None:
                 if any(cells):
                     rows.append((task_title(task), model, METRIC_TITLES[metric], *cells))
     title = "The same predictions under both protocols"
-    return Table("table-protocols", title, ("Task", "Method", "Metric", *names), tuple(rows))
+    return Table("table-protocols", title, ("Task", "Method", "Metric", *names), tuple(rows), foldable=FOLDABLE)
 
 
 def five_ala_table(protocol: str, analysis: TaskAnalysis) -> Table:

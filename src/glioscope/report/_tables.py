@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Final
@@ -115,6 +116,7 @@ def table_csv(table: Table) -> str:
 
 def table_latex(table: Table) -> str:
     r"""A `table` with a booktabs `tabular`, for `\input` into any document that uses the package booktabs."""
+    table = _folded(table)
     columns = _columns(table)
     alignment = "".join(_ALIGNMENT[_kind(cells)] for _, cells in columns)
     lines = [
@@ -139,6 +141,7 @@ def table_latex(table: Table) -> str:
 
 def table_html(table: Table) -> str:
     """The table as a fragment of HTML5; `data-sort` of a cell is what it sorts by, its tooltip how it was computed."""
+    table = _folded(table)
     columns = _columns(table)
     kinds = [_kind(cells) for _, cells in columns]
     heads = "".join(
@@ -156,7 +159,26 @@ def table_html(table: Table) -> str:
 
 def is_wide(table: Table) -> bool:
     """Whether the table needs a page that lies on its side."""
-    return _letters(_columns(table)) > _WIDE
+    return _letters(_columns(_folded(table))) > _WIDE
+
+
+def _folded(table: Table) -> Table:
+    """The table as it is printed: foldable columns that say the same in every row are a note instead."""
+    same = {
+        name: cells[0]
+        for name, cells in _columns(table)
+        if name in table.foldable and cells and all(cell == cells[0] for cell in cells)
+    }
+    if not same:
+        return table
+    kept = [index for index, name in enumerate(table.columns) if name not in same]
+    return replace(
+        table,
+        columns=tuple(table.columns[index] for index in kept),
+        rows=tuple(tuple(row[index] for index in kept) for row in table.rows),
+        notes=(f"In every row: {', '.join(f'{name} {cell_text(cell)}' for name, cell in same.items())}.", *table.notes),
+        foldable=(),
+    )
 
 
 def check_names(kind: str, names: Sequence[str]) -> None:
