@@ -25,8 +25,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $(STAMP)
 
-# Pango prints the PDF, Chromium opens the report as a reader does, R with pROC is what the statistics are held against.
-SYSTEM_PACKAGES := chromium libharfbuzz-subset0 libpango-1.0-0 libpangoft2-1.0-0 r-base-core r-cran-proc
+# Pango prints the PDF, poppler reads it, Chromium opens the report and LaTeX its tables as a reader does; the statistics are
+# held against R with pROC.
+SYSTEM_PACKAGES := chromium libharfbuzz-subset0 libpango-1.0-0 libpangoft2-1.0-0 poppler-utils r-base-core r-cran-proc \
+	texlive-latex-recommended
 system:
 	@missing="$$(for p in $(SYSTEM_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done)"; \
 	if [ -z "$$missing" ]; then echo "all Debian packages are here"; \

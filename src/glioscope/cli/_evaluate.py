@@ -13,6 +13,9 @@ from ._app import app
 if TYPE_CHECKING:
     import pandas as pd
 
+REPORT_FILES = frozenset({"metrics.json", "report.html", "report.pdf", "tables", "figures", "model-cards"})
+"""All that a report's folder may hold for `--out` to replace it."""
+
 
 @app.command()
 def evaluate(
@@ -102,11 +105,13 @@ def _thresholds(given: list[str]) -> dict[str, float]:
     """Task -> threshold; "" stands for every task that is not named."""
     found: dict[str, float] = {}
     for text in given:
-        task, _, number = text.rpartition("=")
+        task, equals, number = text.rpartition("=")
         try:
             value = float(number)
         except ValueError:
             raise InputError(f"--threshold {text!r} is no number; give 0.5 or tumor=0.5") from None
+        if equals and not task:
+            raise InputError(f"--threshold {text!r} names no task; give 0.5 or tumor=0.5")
         if not 0 <= value <= 1:
             raise InputError(f"--threshold {text!r} is out of range; scores lie between 0 and 1")
         if task in found:
@@ -116,8 +121,9 @@ def _thresholds(given: list[str]) -> dict[str, float]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse to replace a folder that no evaluation wrote."""
+    """Refuse to replace a folder that no evaluation wrote: a training run, say, has a metrics.json as well."""
     if not folder.exists():
         return
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "metrics.json").is_file()):
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    if names and not {"metrics.json", "report.html"} <= names <= REPORT_FILES:
         raise InputError(f"{folder}: exists already and is no earlier report; choose a new folder")

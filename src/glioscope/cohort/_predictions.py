@@ -1,5 +1,6 @@
 """The predictions table (contract 3): what every model says of every specimen, as a checked file."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ PREDICTION_COLUMNS: Final = (
     "level",
 )
 _REQUIRED: Final = ("patient_id", "specimen_id", "task", "model", "y_true", "y_score")
+_NAMES: Final = ("patient_id", "specimen_id", "task", "model")
 _KEY: Final = ["specimen_id", "task", "model", "split", "fold"]
 _SHARES: Final = ("y_score", "y_probability")
 _SPLITS: Final = tuple(role.value for role in Role)
@@ -112,8 +114,10 @@ def _typed(
     def known(name: str, right: Callable[[str], bool], message: str) -> None:
         add(name, ~text[name].map({cell: right(cell) for cell in text[name].unique()}).astype(bool), message)
 
-    for name in ("patient_id", "specimen_id", "task", "model"):
+    for name in _NAMES:
         add(name, text[name] == "", "is blank; every row needs one")
+        known(name, _is_plain, "has a control character; give plain text")
+    known("task", _is_task, "is no task name; give small letters, digits and _, a letter first, at most 60")
     known("split", _SPLITS.__contains__, f"is not known; give {', '.join(_SPLITS)}")
     known("decision", ("", *_DECISIONS).__contains__, f"is not known; give {', '.join(_DECISIONS)}")
     known("fold", _is_whole, "is no whole number from 0")
@@ -165,6 +169,15 @@ def _on_two_sides(table: pd.DataFrame) -> "pd.Series[bool]":
     test = table["split"] == Role.TEST.value
     both = test & unit.isin(unit[~test].unique())
     return both & ~table["patient_id"].where(both).duplicated()
+
+
+def _is_plain(cell: str) -> bool:
+    return not any(ord(letter) < 32 for letter in cell)
+
+
+def _is_task(cell: str) -> bool:
+    """Names of `core.Task`, short enough for file names; a blank cell or a control character is another problem."""
+    return cell == "" or not _is_plain(cell) or re.fullmatch("[a-z][a-z0-9_]{0,59}", cell) is not None
 
 
 def _is_whole(cell: str) -> bool:

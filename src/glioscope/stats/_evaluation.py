@@ -160,7 +160,8 @@ def counts(method: Method) -> dict[str, int]:
 
 def unanswered_counts(method: Method) -> dict[str, int]:
     """Specimens without an answer, by reason."""
-    return {f"n_{reason}": int((method.answers == reason).sum()) for reason in ("indeterminate", "not_assessable")}
+    silent = method.answers[~method.answered]
+    return {f"n_{reason}": int((silent == reason).sum()) for reason in ("indeterminate", "not_assessable")}
 
 
 def auc_by(method: Method, parts: "np.ndarray[Any, np.dtype[Any]]") -> dict[str, float]:

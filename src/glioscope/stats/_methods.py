@@ -25,6 +25,7 @@ _BY_ROW = (
     "answers",
     "y_probability",
     "level",
+    "level_probability",
     "fold",
 )
 LEVEL_PROBABILITY = "level_probability_"
@@ -133,8 +134,8 @@ def model_methods(
 ) -> dict[str, Method]:
     """Every model of a task as a `Method`, its calls at a locked threshold.
 
-    Calls are, in this order: at `threshold` if one is given; those of the decision column where it is complete; at the
-    threshold that `rule` chooses on each fold's tuning rows; else there are none.
+    Calls are, in this order: at `threshold` if one is given; those of the decision column where all specimens with a
+    known label have one; at the threshold that `rule` chooses on each fold's tuning rows; else there are none.
 
     Several folds are several networks, whose scores are on different scales. Their scores are replaced by ranks among
     the tuning specimens of their own fold, which no test specimen has a part in; `scale` says so, and where a fold has
@@ -150,15 +151,17 @@ def model_methods(
     if "split" not in rows:
         rows = rows.assign(split="test")
     known = rows["y_true"].notna()
-    used = rows[known | ((rows["split"] == "test") & (not labelled))].sort_values("specimen_id", kind="stable")
+    used = rows[known | ((rows["split"] == "test") & (not labelled))]
+    used = used.sort_values([name for name in ("specimen_id", "fold") if name in used], kind="stable")
+    repeated = bool(used[used["split"] == "test"].duplicated(["model", "specimen_id"]).any())
     found = {}
     for model, part in used.groupby("model", sort=False):
-        found[str(model)] = _method(str(model), part, rule, threshold)
+        found[str(model)] = _method(str(model), part, rule, threshold, by_fold=repeated)
     order = [str(name) for name in rows["model"].drop_duplicates()]
     return {name: found[name] for name in order if name in found and found[name].y_true.size}
 
 
-def _method(name: str, rows: "pd.DataFrame", rule: str, threshold: float | None) -> Method:
+def _method(name: str, rows: "pd.DataFrame", rule: str, threshold: float | None, *, by_fold: bool) -> Method:
     test, tune = rows[rows["split"] == "test"], rows[rows["split"] == "tune"]
     fold, tune_fold = _folds(test), _folds(tune)
     raw = test["y_score"].to_numpy(float)
@@ -166,24 +169,18 @@ def _method(name: str, rows: "pd.DataFrame", rule: str, threshold: float | None)
     score, scale = _on_one_scale(raw, fold, tuning)
     specimens = test["specimen_id"].to_numpy(object)
     answers = _text(test, "decision")
-    operating = _operating(raw, fold, tuning, answers, rule, threshold)
-    calls = np.full(raw.size, np.nan)
-    if operating is not None and operating.chosen_on not in ("given", "tune"):
-        calls = np.where(answers == "positive", 1.0, np.where(answers == "negative", 0.0, np.nan))
-    elif operating is not None:
-        at = np.array([operating.thresholds.get(int(k), np.nan) for k in np.unique(fold)])
-        calls = (raw >= at[np.searchsorted(np.unique(fold), fold)]).astype(np.float64)
-        calls[np.isin(answers, _UNANSWERED)] = np.nan
-    several = np.unique(fold).size > 1 and test["specimen_id"].duplicated().any()
+    # The same threshold whether or not specimens without a label are asked for.
+    known = test["y_true"].notna().to_numpy()
+    operating = _operating(raw[known], fold[known], tuning, answers[known], rule, threshold)
     return Method(
         name=name,
-        key=np.array([f"{s} / {k}" for s, k in zip(specimens, fold, strict=True)], object) if several else specimens,
+        key=np.array([f"{s} / {k}" for s, k in zip(specimens, fold, strict=True)], object) if by_fold else specimens,
         specimens=specimens,
         patients=test["patient_id"].to_numpy(object),
         y_true=test["y_true"].to_numpy(float),
         y_score=score,
         raw_score=raw,
-        calls=calls,
+        calls=_calls(raw, fold, answers, operating),
         answers=answers,
         y_probability=_numbers(test, "y_probability"),
         level=_numbers(test, "level"),
@@ -193,6 +190,15 @@ def _method(name: str, rows: "pd.DataFrame", rule: str, threshold: float | None)
         operating=operating,
         tuning=tuning,
     )
+
+
+def _calls(score: FloatArray, fold: IntArray, answers: ObjectArray, operating: Operating | None) -> FloatArray:
+    if operating is None:
+        return np.full(score.size, np.nan)
+    if operating.chosen_on not in ("given", "tune"):
+        return np.where(answers == "positive", 1.0, np.where(answers == "negative", 0.0, np.nan))
+    at = np.array([operating.thresholds.get(int(k), np.nan) for k in fold], np.float64)
+    return np.where(np.isnan(at) | np.isin(answers, _UNANSWERED), np.nan, score >= at)
 
 
 def _operating(

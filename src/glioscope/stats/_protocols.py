@@ -34,7 +34,7 @@ RATE_NAMES = tuple(RATES)
 METRIC_NAMES = ("auc", *RATE_NAMES)
 N_RESAMPLES = 1000
 N_PERMUTATIONS = 10_000
-_NOTHING = Comparison(float("nan"), note="no specimen that both answered, or one class only")
+_NOTHING = Comparison(float("nan"), note="no specimen that both answered; for an AUC one class only, or no scores")
 
 
 class Protocol(Interface):
@@ -229,12 +229,13 @@ def protocols(names: str, seed: int = 0) -> list[Protocol]:
 
 
 def _pair(a: Method, b: Method, metric: str) -> tuple[Method, Method] | None:
-    """Both on the specimens that a metric compares them on; None where there are none, or one class only for an AUC."""
+    """Both on the specimens that a metric compares them on; None where there are none, or no AUC of both."""
     a, b = paired(a, b)
-    if metric != "auc":
-        rows = a.answered & b.answered
-        a, b = a.take(rows), b.take(rows)
-    return (a, b) if a.y_true.size and (metric != "auc" or a.both_classes) else None
+    if metric == "auc":
+        scored = not (np.isnan(a.y_score).any() or np.isnan(b.y_score).any())
+        return (a, b) if scored and a.both_classes else None
+    rows = a.answered & b.answered
+    return (a.take(rows), b.take(rows)) if rows.any() else None
 
 
 def _permuted(a: Method, b: Method, metric: str, seed: int, *, by_patient: bool) -> Comparison:
