@@ -5,7 +5,10 @@ four. Last, donor 4 is tested with the other five for training. The preprocessin
 chosen for each test donor by leaving one of its training donors out at a time, from a grid fixed beforehand (`GRID`):
 no score of a test donor takes part. Fine-tuning starts from that probe with settings fixed beforehand (`FINETUNE`).
 
-Every evaluation on test donors is appended to docs/results.md, whatever it gave.
+Every evaluation on test donors is appended to docs/results.md, whatever it gave. Scores of every test image go to
+benchmarks/work/tcell/predictions.csv; `glioscope evaluate` takes them together with the authors' own:
+
+    glioscope evaluate benchmarks/work/tcell/predictions.csv ../shared/data/tcell/peer_predictions.csv --out REPORT
 """
 
 import hashlib
@@ -17,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from common import WORK, commit, finish, log_line, now, parser, shared_data
-from glioscope.cohort import labels, load_manifest, sources
+from glioscope.cohort import labels, load_manifest, sources, write_predictions
 from glioscope.core import Autocontrast, Canvas, Denoise, FLPlan, Modality, Normalisation, Task
 from glioscope.models import (
     LITE0,
@@ -175,6 +179,29 @@ def against_peer(data: Donors, scores: dict[str, np.ndarray], peer_model: str) -
     }
 
 
+def predictions(data: Donors, scores: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
+    """Logits of every test donor's images by strategy as a predictions table; a fold is a test donor."""
+    parts = []
+    for strategy, of in scores.items():
+        for fold, (donor, logits) in enumerate(of.items()):
+            rows = data.donors == donor
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "patient_id": donor,
+                        "specimen_id": data.specimens[rows],
+                        "task": TASK.name,
+                        "model": f"fl-{strategy}",
+                        "split": "test",
+                        "fold": fold,
+                        "y_true": data.y[rows],
+                        "y_score": expit(logits[rows]),
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--fresh", action="store_true", help="forget finished parts of an earlier run")
@@ -199,6 +226,7 @@ def main() -> None:
         shown = {s: round(data.auc_of(scores[s][test], test), 4) for s in scores}
         log_line(LOG, f"{now()}, {commit()}, test donor {test}: AUC {json.dumps(shown)}")
         print(f"{test}: {shown}", flush=True)
+    write_predictions(work / "predictions.csv", predictions(data, scores))
     per_donor = {
         strategy: {d: round(data.auc_of(of[d], d), 4) for d in (*OUTER, ASIDE)} for strategy, of in scores.items()
     }

@@ -1,10 +1,21 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from glioscope.core import InputError
-from glioscope.stats import clopper_pearson, clustered_proportion, evaluate_predictions
+from glioscope.stats import (
+    Paper,
+    clopper_pearson,
+    clustered_proportion,
+    evaluate_predictions,
+    evaluate_task,
+    protocols,
+    unanswered_counts,
+)
+from tests.report.studies import decided, folded, predictions
 
 
 def table(n=200, seed=0):
@@ -158,3 +169,74 @@ def test_one_class_gives_no_auc_instead_of_a_wrong_one():
 def test_no_test_rows_is_an_error():
     with pytest.raises(InputError, match="no test row"):
         evaluate_predictions(table().assign(split="tune"))
+
+
+def test_no_answer_counts_as_wrong_under_intention_to_diagnose():
+    rows = decided(predictions(), indeterminate=0.2, not_assessable=0.1)
+    values = evaluate_predictions(rows)["protocols"]["strict"]["tasks"]["tumor"]["models"]["fl-finetune"]
+    test = rows.query("task == 'tumor' and model == 'fl-finetune' and split == 'test'")
+    right = test["decision"].map({"positive": 1.0, "negative": 0.0}) == test["y_true"]
+    answered = test["decision"].isin(["positive", "negative"])
+    assert 90 < answered.sum() < 120
+    wrong = values["intention_to_diagnose"]
+    assert (wrong["n_indeterminate"], wrong["n_not_assessable"]) == tuple(
+        (test["decision"] == name).sum() for name in ("indeterminate", "not_assessable")
+    )
+    assert values["accuracy"]["value"] == pytest.approx(right[answered].mean())
+    assert wrong["accuracy"]["value"] == pytest.approx(right.mean())
+    assert wrong["sensitivity"]["value"] == pytest.approx(right[test["y_true"] == 1].mean())
+    assert wrong["specificity"]["value"] == pytest.approx(right[test["y_true"] == 0].mean())
+    assert "auc" not in wrong
+    assert sum(values["counts"].values()) == answered.sum()
+    assert values["f1"]["prevalence"] == pytest.approx(test["y_true"][answered].mean())
+
+
+def test_under_the_paper_protocol_every_specimen_is_called():
+    rows = decided(predictions(), indeterminate=0.2)
+    result = evaluate_task(rows, "tumor", Paper())
+    values = result.to_json()["models"]["fl-finetune"]
+    assert sum(values["counts"].values()) == 150
+    assert "intention_to_diagnose" not in values
+    assert unanswered_counts(result.methods["fl-finetune"]) == {"n_indeterminate": 0, "n_not_assessable": 0}
+
+
+def test_auc_within_patients_and_folds_is_that_of_scikit_learn():
+    rows = folded()
+    entry = evaluate_predictions(rows)["protocols"]["strict"]["tasks"]["grade"]["models"]["fl-finetune"]
+    test = rows.query("task == 'grade' and model == 'fl-finetune' and split == 'test' and y_true >= 0")
+    for name, column in (("by_patient", "patient_id"), ("by_fold", "fold")):
+        both = {str(k): of for k, of in test.groupby(column) if of["y_true"].nunique() == 2}
+        assert entry[name] == pytest.approx({k: roc_auc_score(of["y_true"], of["y_score"]) for k, of in both.items()})
+        assert len(both) > 1
+
+
+@pytest.mark.parametrize("name", ["strict", "paper"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        table(),
+        table().assign(y_true=1),
+        table().assign(y_score=0.5, decision=""),
+        table().assign(patient_id="p", split="test"),
+        table().assign(decision="indeterminate"),
+    ],
+    ids=["plain", "one class", "constant", "one patient", "no answers"],
+)
+def test_metrics_are_strict_json(rows, name):
+    entry = evaluate_predictions(rows, protocol=protocols(name)[0])
+    assert json.loads(json.dumps(entry, allow_nan=False)) == entry
+
+
+def test_each_level_against_the_rest_is_the_auc_of_scikit_learn():
+    rows = ordinal_table()
+    scores = np.random.default_rng(2).dirichlet(np.ones(4), len(rows)) + 0.3 * np.eye(4)[rows["y_true"]]
+    for k in range(4):
+        rows[f"level_probability_{k}"] = scores[:, k] / 1.3
+    values = evaluate_predictions(rows, LEVELS)["protocols"]["strict"]["tasks"]["grade4"]["models"]["fl-probe"]
+    test = rows[rows["split"] == "test"]
+    for k in range(4):
+        found = values[f"auc_level_{k}_against_rest"]
+        assert found["value"] == pytest.approx(roc_auc_score(test["y_true"] == k, test[f"level_probability_{k}"]))
+        assert found["low"] < found["value"] < found["high"]
+    cuts = [roc_auc_score(test["y_true"] > k, test["y_score"]) for k in range(3)]
+    assert values["auc"]["value"] == pytest.approx(np.mean(cuts))

@@ -124,6 +124,8 @@ def _check_folder(folder: Path) -> None:
     """Refuse to replace a folder that no evaluation wrote: a training run, say, has a metrics.json as well."""
     if not folder.exists():
         return
+    if folder.resolve() == Path.cwd():
+        raise InputError(f"{folder}: is the folder that you are in, which cannot be replaced; name another one")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
     if names and not {"metrics.json", "report.html"} <= names <= REPORT_FILES:
         raise InputError(f"{folder}: exists already and is no earlier report; choose a new folder")

@@ -1,7 +1,7 @@
 """The whole analysis of a study: every task under every protocol, readers, comparisons, calibration, cascade."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from ._comparisons import (
 from ._design import CI_WIDTH, DesignRow, design_of
 from ._reader_study import ReaderStudy, check_readings_task, study_readers
 from ._readers import Panel, Truth, reader_panels
-from ._warnings import claim_warnings, input_warnings, sentences
+from ._warnings import claim_warnings, input_warnings, planned_warnings, sentences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,8 +126,8 @@ def analyse(
 
     Raises
     ------
-    InputError : no test row; a threshold for an unknown task; a primary model or a test of `study.toml` that does not
-        exist.
+    InputError : no test row; a threshold for an unknown or an ordinal task; a primary model or a test of
+        `study.toml` that does not exist.
     """
     test = predictions[predictions["split"] == "test"]
     if test.empty:
@@ -143,13 +143,15 @@ def analyse(
     for number, name in enumerate(tasks):
         rows = predictions[predictions["task"] == name]
         of_task = tuple((levels or {}).get(name) or _levels_of(rows))
+        if of_task and name in (thresholds or {}):
+            raise InputError(f"a threshold is given for task {name!r}, which has {len(of_task)} ordered levels")
         given = (thresholds or {}).get(name, (thresholds or {}).get(""))
         panels: dict[str, Panel] = {}
         for p in chosen:
             result = evaluate_task(rows, name, p, levels=of_task, threshold=None if of_task else given)
             if not result.methods:
                 continue
-            if readings is not None and name == readable and not panels:
+            if readings is not None and name == readable and not of_task and not panels:
                 panels, notes = reader_panels(readings, _truth(result))
                 warnings += notes
             if name not in kept:
@@ -158,9 +160,14 @@ def analyse(
         progress(number + 1, len(tasks))
     if not any(by_protocol.values()):
         raise InputError("no test row has a known label; there is nothing to evaluate")
+    if readable is not None and not any(of.readers for tasks in by_protocol.values() for of in tasks.values()):
+        warnings.append(f"{readable}: the readings could not be used; nothing is said of readers")
+    by_protocol = {name: _adjusted(of, info) for name, of in by_protocol.items()}
     cascades = {name: _cascade(predictions, of) for name, of in by_protocol.items()}
     found = {name: cascade for name, cascade in cascades.items() if cascade is not None}
-    warnings += sentences(w for name, of in by_protocol.items() for w in claim_warnings(name, of))
+    for name, of in by_protocol.items():
+        warnings += sentences(planned_warnings(name, info.comparisons.families, of))
+        warnings += sentences(claim_warnings(name, of))
     return Analysis(by_protocol, found, tuple(dict.fromkeys(warnings)), seed)
 
 
@@ -182,11 +189,20 @@ def _analyse_task(
     return TaskAnalysis(
         result=result,
         primary=primary,
-        comparisons=tuple(adjusted(tests, info.comparisons.families)),
+        comparisons=tuple(tests),
         readers=study_readers(panels, method, protocol) if panels else None,
         calibration=kept,
         design=tuple(design_of(method, info.sample_size.ci_width or CI_WIDTH)),
     )
+
+
+def _adjusted(tasks: Mapping[str, TaskAnalysis], info: StudyInfo) -> dict[str, TaskAnalysis]:
+    """P adjusted by family; a family of `study.toml` may have tests of several tasks."""
+    tests = adjusted([t for analysis in tasks.values() for t in analysis.comparisons], info.comparisons.families)
+    return {
+        name: replace(analysis, comparisons=tuple(t for t in tests if t.task == name))
+        for name, analysis in tasks.items()
+    }
 
 
 def _cascade(predictions: "pd.DataFrame", tasks: Mapping[str, TaskAnalysis]) -> Cascade | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,12 +110,12 @@ def run_cascade(
         method = _system(predictions, results, primaries, task)
         if method is None or not method.answered.any():
             continue
-        on_path = _aligned(method, first.specimens[tumour & called])
+        on_path = _aligned(method, first.key[tumour & called])
         later[task] = Stage(task, method.name, _cross(on_path))
-        intruders[task] = _count(_answers(_aligned(method, first.specimens[~tumour & called])))
-        lost = _aligned(method, first.specimens[tumour & first.answered & ~called])
+        intruders[task] = _count(_answers(_aligned(method, first.key[~tumour & called])))
+        lost = _aligned(method, first.key[tumour & first.answered & ~called])
         missed_by[task] = {name: int(n) for name, n in zip(TRUTHS, _truths(lost), strict=True)}
-        methods[task] = _aligned(method, first.specimens)
+        methods[task] = _aligned(method, first.key)
     return Cascade(
         n_specimens=first.n_specimens,
         n_patients=first.n_patients,
@@ -132,25 +132,29 @@ def run_cascade(
 def _system(
     predictions: "pd.DataFrame", results: Mapping[str, TaskResult], primaries: Mapping[str, str], task: str
 ) -> Method | None:
-    """The answering model of a task on all its test specimens, labelled or not, at the protocol's threshold."""
+    """The answering model of a task on all its test specimens; None where it has none or ordered levels."""
     result = results.get(task)
     if result is None or not result.methods or result.levels:
         return None
-    name = answering_model(result, primaries[task])
-    known = result.methods[name]
-    method = model_methods(predictions, task, rule=default_rule(task), labelled=False)[name]
-    if known.operating is not None and known.operating.chosen_on in ("test", "given"):
-        at = next(iter(known.operating.thresholds.values()))
-        calls = (method.y_score >= at).astype(np.float64)
-        calls[np.isin(method.answers, ANSWERS[2:4])] = np.nan
-        method.calls[:] = calls
+    return with_unlabelled(predictions, result, answering_model(result, primaries[task]))
+
+
+def with_unlabelled(predictions: "pd.DataFrame", result: TaskResult, name: str) -> Method:
+    """A model on all test specimens of a task, labelled or not, at the threshold of the protocol."""
+    known = result.methods[name].operating
+    at = next(iter(known.thresholds.values()), np.nan) if known else np.nan
+    given = at if known and known.chosen_on == "given" else None
+    rule = default_rule(result.task)
+    method = model_methods(predictions, result.task, rule=rule, threshold=given, labelled=False)[name]
+    if known and known.chosen_on == "test":
+        return replace(method, calls=(method.y_score >= at).astype(np.float64))
     return method
 
 
-def _aligned(method: Method, specimens: npt.NDArray[np.object_]) -> Method:
-    """The method on these specimens, as far as it has them."""
-    place = {specimen: i for i, specimen in enumerate(method.specimens)}
-    return method.take(np.array([place[s] for s in specimens if s in place], np.int64))
+def _aligned(method: Method, keys: npt.NDArray[np.object_]) -> Method:
+    """The method on these specimens (and folds), as far as it has them."""
+    place = {key: i for i, key in enumerate(method.key)}
+    return method.take(np.array([place[key] for key in keys if key in place], np.int64))
 
 
 def _answers(method: Method) -> npt.NDArray[np.object_]:
@@ -176,16 +180,16 @@ def _cross(method: Method) -> dict[str, dict[str, int]]:
 
 
 def _paths(first: Method, later: Mapping[str, Method]) -> Counter[tuple[str | None, ...]]:
-    said = {task: dict(zip(m.specimens, _answers(m), strict=True)) for task, m in later.items()}
+    said = {task: dict(zip(m.key, _answers(m), strict=True)) for task, m in later.items()}
     truth = np.where(first.y_true > 0.5, "positive", "negative")
-    rows = zip(first.specimens, truth, _answers(first), strict=True)
+    rows = zip(first.key, truth, _answers(first), strict=True)
     return Counter(
         (
             str(true),
             answer,
-            *(of_task.get(s, "no answer") if answer == "positive" else None for of_task in said.values()),
+            *(of_task.get(key, "no answer") if answer == "positive" else None for of_task in said.values()),
         )
-        for s, true, answer in rows
+        for key, true, answer in rows
     )
 
 
@@ -197,9 +201,9 @@ def _end_to_end(first: Method, later: Mapping[str, Method]) -> dict[str, Estimat
         "tumour, intention to diagnose": _share((called == tumour) & first.answered, first.patients),
     }
     for task, method in later.items():
-        passed = dict(zip(first.specimens, called & first.answered, strict=True))
+        passed = dict(zip(first.key, called & first.answered, strict=True))
         labelled = method.take(~np.isnan(method.y_true))
-        reached = np.array([passed[s] for s in labelled.specimens], bool)
+        reached = np.array([passed[key] for key in labelled.key], bool)
         right = reached & labelled.answered & ((labelled.calls > 0.5) == (labelled.y_true > 0.5))
         positive = labelled.y_true > 0.5
         for name, rows in (("", np.ones(positive.size, bool)), (" positive", positive), (" negative", ~positive)):

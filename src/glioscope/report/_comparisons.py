@@ -75,7 +75,7 @@ def declared_tests(
 
 
 def adjusted(tests: Sequence[Compared], declared: Sequence[Family]) -> list[Compared]:
-    """The tests with P adjusted by Holm's method within their family, two-sided.
+    """The tests, of all tasks, with P adjusted by Holm's method within their family, two-sided.
 
     A test that a family of `study.toml` names belongs there; the others to the table that they stand in.
     """

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from glioscope.core import InputError
 from glioscope.stats import (
     Estimate,
     Method,
     SampleSize,
+    auc,
     design_effect,
     finite,
     intraclass_correlation,
@@ -87,12 +89,11 @@ def _auc_row(method: Method, ci_width: float) -> DesignRow | None:
         return None
     true = method.y_true > 0.5
     # What patients add to the score of either class, once the difference of the classes is taken out.
-    rank = np.argsort(np.argsort(method.y_score, kind="stable")).astype(float)
+    rank = stats.rankdata(method.y_score)
     within = rank - np.where(true, rank[true].mean(), rank[~true].mean())
     icc, label_icc = (intraclass_correlation(v, method.patients) for v in (within, true.astype(float)))
     known = [0.0 if np.isnan(found.value) else found.value for found in (icc, label_icc)]
-    value = float(np.mean(rank[true])) - (true.sum() - 1) / 2
-    area = value / (~true).sum()
+    area = auc(true, method.y_score)
     size = true.size / method.n_patients
     try:
         needed = patients_needed_for_auc(

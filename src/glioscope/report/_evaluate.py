@@ -16,7 +16,7 @@ from ._analysis import Analysis, analyse
 from ._checklists import study_facts
 from ._document import Section, Table
 from ._facts import run_facts
-from ._figure_files import write_figures
+from ._figure_files import start_workers, write_figures
 from ._figures_errors import agreement as agreement_figure
 from ._html import render_html
 from ._pdf import write_pdf
@@ -83,6 +83,7 @@ def evaluate_study(
     if not out_of_fold:
         _refuse_seen(inputs.predictions, bundles)
     levels = {b.task.name: b.task.levels for b in bundles if b.task.levels}
+    starting = start_workers()
     say("analysing")
     analysis = analyse(
         inputs.predictions,
@@ -93,6 +94,7 @@ def evaluate_study(
         levels=levels,
         seed=seed,
     )
+    starting.join()
     with atomic_folder(folder) as part:
         metrics = {"data_kind": inputs.data_kind, **analysis.to_json()}
         write_text(part / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False))

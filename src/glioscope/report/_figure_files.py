@@ -3,35 +3,34 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from threading import Thread
+from typing import Final
 
 from joblib import Parallel, cpu_count, delayed
 
-from glioscope._print_fonts import set_up, use_print_fonts
+from glioscope._drawing import OPTIONS, draw, set_up, use_print_fonts
 from glioscope.core import atomic_file
 
 from ._document import Figure
 from ._style import RC, journal
 from ._tables import check_names
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Plot
-
-_DPI: Final = 300
-# No dates: the same figure gives the same bytes. zlib's quickest level saves a third of a PNG's time.
-_OPTIONS: Final[dict[str, dict[str, Any]]] = {
-    "svg": {"metadata": {"Date": None}},
-    "pdf": {"metadata": {"CreationDate": None}},
-    "png": {"pil_kwargs": {"compress_level": 1}},
-}
 _FIGURES_PER_WORKER: Final = 3
 """A worker takes as long to start as this many figures take to draw."""
 _MAX_WORKERS: Final = 4
 """Each holds about 120 MB."""
 
 
+def start_workers() -> Thread:
+    """Let the processes that draw start while something else is done; `write_figures` then finds them ready."""
+    pool = _pool(_MAX_WORKERS * _FIGURES_PER_WORKER)
+    starting = Thread(target=pool, args=([delayed(int)() for _ in range(pool.n_jobs)],), daemon=True)
+    starting.start()
+    return starting
+
+
 def write_figures(figures: Sequence[Figure], folder: Path | str) -> dict[str, str]:
-    """Write NAME.svg, NAME.pdf and NAME.png of every figure into `folder`, each file atomically; fixes their layout.
+    """Write NAME.svg, NAME.pdf and NAME.png of every figure into `folder`, each file atomically.
 
     Many figures are drawn in parallel processes. The bytes do not depend on when, where or in how many.
 
@@ -46,30 +45,20 @@ def write_figures(figures: Sequence[Figure], folder: Path | str) -> dict[str, st
     """
     check_names("figure", [figure.name for figure in figures])
     use_print_fonts()
-    with journal(), ExitStack() as files:
+    with journal(), ExitStack() as stack:
         jobs = []
         for figure in figures:
-            _fix_layout(figure.plot)
-            for suffix, options in _OPTIONS.items():
-                file = files.enter_context(atomic_file(Path(folder) / f"{figure.name}.{suffix}"))
-                jobs.append(delayed(figure.plot.savefig)(file, dpi=_DPI, **options))
+            names = {suffix: Path(folder) / f"{figure.name}.{suffix}" for suffix in OPTIONS}
+            files = {suffix: stack.enter_context(atomic_file(name)) for suffix, name in names.items()}
+            jobs.append(delayed(draw)(figure.plot, files))
         _pool(len(figures))(jobs)
     return {figure.name: (Path(folder) / f"{figure.name}.svg").read_text(encoding="utf-8") for figure in figures}
-
-
-def _fix_layout(plot: "Plot") -> None:
-    """Place the parts of a figure once, which takes as long as drawing, and alike for all formats."""
-    engine = plot.get_layout_engine()
-    if engine is not None:
-        engine.execute(plot)
-        plot.set_layout_engine("none")
 
 
 def _pool(count: int) -> Parallel:
     """Processes for `count` figures, this one alone for few.
 
-    Workers call functions of matplotlib only and import nothing of ours, which saves two seconds and half the memory.
-    They are not forked: the fork of a process with threads, NumPy's or a progress bar's, can wait for ever.
+    They do not fork, because a fork of a process with threads (NumPy's, a progress bar's) can wait for ever.
     """
     workers = min(cpu_count(), count // _FIGURES_PER_WORKER, _MAX_WORKERS)
     if workers < 2:

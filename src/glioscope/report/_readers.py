@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from glioscope.core import InputError
 from glioscope.stats import Method
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 ObjectArray = npt.NDArray[np.object_]
+MEAN = "mean"
 Truth = Mapping[str, tuple[str, float]]
 """Specimen -> (patient, label) of the test specimens that readers are judged on."""
 
@@ -44,7 +46,13 @@ def reader_panels(readings: "pd.DataFrame", truth: Truth) -> tuple[dict[str, Pan
     Parameters
     ----------
     readings : as `cohort.read_readings` gives it. Readings of other specimens than those of `truth` are left out.
+
+    Raises
+    ------
+    InputError : a reader who is called "mean".
     """
+    if MEAN in set(readings["reader"]):
+        raise InputError(f"a reader is called {MEAN!r}, as the mean of all readers is; give another name")
     known = readings[readings["specimen_id"].isin(list(truth))]
     notes = _strangers(readings, truth)
     panels = {}

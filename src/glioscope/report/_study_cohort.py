@@ -9,7 +9,7 @@ from glioscope.cohort import StudyInfo, summarise
 from glioscope.core import BUILT_IN_TASKS, Task
 
 from ._analysis import Analysis
-from ._cascade import FIRST
+from ._cascade import FIRST, with_unlabelled
 from ._document import Cell, Figure, Table
 from ._figures_cohort import NO_LABEL, ClassSize, SplitPatient, cohort_counts, dataset_split, test_sets
 from ._figures_participants import IndexResult, ParticipantFlow, Size, participant_flow
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from glioscope.cohort import Cohort
 
 ROLES = ("train", "tune", "test")
+NEITHER = "not assessable or no decision"
 
 
 def class_names(task: str) -> tuple[str, ...]:
@@ -122,15 +123,17 @@ def participants(analysis: Analysis, predictions: pd.DataFrame, study: StudyInfo
     task = FIRST if FIRST in tasks else next(iter(tasks))
     if tasks[task].result.levels:
         return None
-    primary = tasks[task].result.methods[tasks[task].primary]
+    primary = with_unlabelled(predictions, tasks[task].result, tasks[task].primary)
     rows = predictions[(predictions["task"] == task) & (predictions["model"] == tasks[task].primary)]
     test = rows[rows["split"] == "test"].drop_duplicates("specimen_id")
     calls = dict(zip(primary.specimens, zip(primary.answers, primary.calls, strict=True), strict=True))
     negative, positive = tasks[task].names
     answered = test["specimen_id"].map(lambda s: _result(calls.get(s), positive, negative))
     truth = test["y_true"].map({0.0: negative, 1.0: positive}).fillna("reference standard missing")
+    if answered.nunique() > 4:  # the diagram has four columns
+        answered = answered.replace(dict.fromkeys(("not assessable", "no decision"), NEITHER))
     results = []
-    for name in (positive, negative, "indeterminate", "not assessable", "no decision"):
+    for name in (positive, negative, "indeterminate", "not assessable", "no decision", NEITHER):
         own = (answered == name).to_numpy()
         if own.any():
             parts = [(kind, _size(test[own & (truth == kind).to_numpy()])) for kind in dict.fromkeys(truth)]

@@ -1,6 +1,6 @@
 """Where the data cannot carry a claim: sentences that the report prints before any figure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +8,10 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+    from glioscope.cohort import Family
+
     from ._analysis import TaskAnalysis
+    from ._comparisons import Compared
 
 FEW_PATIENTS = 10
 FEW_CASES = 20
@@ -45,8 +48,14 @@ def input_warnings(predictions: "pd.DataFrame") -> Warnings:
                 f"models were scored on different specimens ({sizes}); each is judged on its own, and compared with "
                 "another on those that both have",
             )
+        if known.duplicated(["model", "specimen_id"]).any():
+            yield (
+                task,
+                "specimens were tested in several folds; each fold's answer counts as one more, and readers, who "
+                "answered once, are not compared with models",
+            )
         for model, of in known.groupby("model", sort=False):
-            if of["y_score"].min() == of["y_score"].max():
+            if len(of) > 1 and of["y_score"].min() == of["y_score"].max():
                 yield task, f"all {len(of)} scores of {model} are {of['y_score'].iloc[0]:g}; it tells nothing"
 
 
@@ -55,6 +64,7 @@ def claim_warnings(protocol: str, tasks: Mapping[str, "TaskAnalysis"]) -> Warnin
     for task, analysis in tasks.items():
         for text in (*_sizes(analysis), *_thresholds(protocol, analysis), *_floors(protocol, analysis)):
             yield task, text
+    yield from _hopeless(protocol, [test for analysis in tasks.values() for test in analysis.comparisons])
     if protocol == "paper" and any(analysis.comparisons for analysis in tasks.values()):
         yield (
             "",
@@ -107,24 +117,49 @@ def _thresholds(protocol: str, analysis: "TaskAnalysis") -> Iterator[str]:
 
 
 def _floors(protocol: str, analysis: "TaskAnalysis") -> Iterator[str]:
-    """P values by patient that are as small as they could be, and families in which nothing could be significant."""
-    exact = [test for test in analysis.comparisons if "exact" in test.comparison.method]
+    """P values by exact permutation that are as small as they could be."""
     at_floor = [
         test
-        for test in exact
-        if 1 > test.comparison.p_smallest_attainable >= test.comparison.p_two_sided - 1e-12
-        and not np.isnan(test.comparison.p_two_sided)
+        for test in analysis.comparisons
+        if "exact" in test.comparison.method
+        and 1 > test.comparison.p_smallest_attainable >= test.comparison.p_two_sided - 1e-12
     ]
     if at_floor:
+        n = analysis.result.n_patients
+        few = f"{n} patients" if protocol == "strict" else "so few specimens on which two methods differ"
         yield (
             f"{protocol} protocol: {len(at_floor)} of {len(analysis.comparisons)} P values could not have been smaller "
-            f"with {analysis.result.n_patients} patients; they are floors, not evidence"
+            f"with {few}; they are floors, not evidence"
         )
-    for family in dict.fromkeys(test.family for test in exact):
-        own = [test for test in analysis.comparisons if test.family == family]
-        least = min(test.comparison.p_smallest_attainable for test in own) * len(own)
+
+
+def _hopeless(protocol: str, tests: Sequence["Compared"]) -> Warnings:
+    """Families, perhaps of several tasks, in which nothing could be significant."""
+    for family in dict.fromkeys(test.family for test in tests):
+        own = [test for test in tests if test.family == family and not np.isnan(test.comparison.p_two_sided)]
+        least = min((test.comparison.p_smallest_attainable for test in own), default=0.0) * len(own)
         if least > 0.05:
-            yield (
-                f"{protocol} protocol: none of the {len(own)} tests of the family {family!r} could be significant "
-                f"after Holm's adjustment (least possible P {min(least, 1.0):.2g})"
-            )
+            for task in dict.fromkeys(test.task for test in own):
+                yield (
+                    task,
+                    f"{protocol} protocol: none of the {len(own)} tests of the family {family!r} could be significant "
+                    f"after Holm's adjustment (least possible P {min(least, 1.0):.2g})",
+                )
+
+
+def planned_warnings(protocol: str, families: Iterable["Family"], tasks: Mapping[str, "TaskAnalysis"]) -> Warnings:
+    """Tests that `study.toml` plans and the data do not allow: their family is smaller than it was meant to be."""
+    made = {
+        (test.task, test.a, test.b, test.metric)
+        for analysis in tasks.values()
+        for test in analysis.comparisons
+        if not np.isnan(test.comparison.p_two_sided)
+    }
+    for family in families:
+        for test in family.tests:
+            if (test.task, test.a, test.b, test.metric) not in made:
+                yield (
+                    test.task,
+                    f"{protocol} protocol: the planned test of {test.a} against {test.b} in {test.metric} (family "
+                    f"{family.name!r}) could not be made, so the others are not adjusted for it",
+                )
