@@ -34,8 +34,8 @@ def test_the_band_is_that_of_resamples_drawn_one_by_one(by_patient):
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     band = roc_band(y, score, groups=group if by_patient else None, n_resamples=1500, n_points=11, rng=0)
     np.testing.assert_allclose(band.fpr, grid)
-    np.testing.assert_allclose(band.low, low, atol=0.04)
-    np.testing.assert_allclose(band.high, high, atol=0.04)
+    np.testing.assert_allclose(band.low, low, atol=0.06)
+    np.testing.assert_allclose(band.high, high, atol=0.06)
 
 
 def test_the_band_holds_the_curve_rises_and_ends_at_one():

@@ -41,7 +41,7 @@ def evaluate(
     out_of_fold: Annotated[
         bool, typer.Option("--out-of-fold", help="The test rows are of models that did not see those patients.")
     ] = False,
-    pdf: Annotated[bool, typer.Option("--pdf/--no-pdf", help="Also print report.pdf (needs glioscope[pdf]).")] = True,
+    pdf: Annotated[bool, typer.Option("--pdf/--no-pdf", help="Also print report.pdf (needs the extra pdf).")] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of every resample and swap.")] = 0,
 ) -> None:
     """Evaluate predictions: metrics.json, tables, figures, report.html and report.pdf for a journal and a reviewer."""

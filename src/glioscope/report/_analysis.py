@@ -1,6 +1,6 @@
 """The whole analysis of a study: every task under every protocol, readers, comparisons, calibration, cascade."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,6 @@ from ._warnings import claim_warnings, input_warnings, planned_warnings, sentenc
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,6 @@ def analyse(
     thresholds: Mapping[str, float] | None = None,
     levels: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
-    progress: Report = lambda done, total: None,
 ) -> Analysis:
     """Analyse a predictions table.
 
@@ -122,7 +119,6 @@ def analyse(
     levels : ordinal task -> names of its levels; a task with labels above 1, or with answered levels, that is not named
         has its numbers for names.
     seed : of every resample and swap.
-    progress : called with tasks done and in all.
 
     Raises
     ------
@@ -138,37 +134,52 @@ def analyse(
     _check_planned(info, test)
     readable = check_readings_task(tasks) if readings is not None else None
     warnings = sentences(input_warnings(predictions))
-    by_protocol: dict[str, dict[str, TaskAnalysis]] = {p.name: {} for p in chosen}
-    kept: dict[str, tuple[Calibrated, ...]] = {}
-    for number, name in enumerate(tasks):
+
+    def of_task(name: str) -> tuple[dict[str, TaskAnalysis], list[str]]:
         rows = predictions[predictions["task"] == name]
-        of_task = tuple((levels or {}).get(name) or _levels_of(rows))
-        if of_task and name in (thresholds or {}):
-            raise InputError(f"a threshold is given for task {name!r}, which has {len(of_task)} ordered levels")
-        given = (thresholds or {}).get(name, (thresholds or {}).get(""))
-        panels: dict[str, Panel] = {}
-        for p in chosen:
-            result = evaluate_task(rows, name, p, levels=of_task, threshold=None if of_task else given)
-            if not result.methods:
-                continue
-            if readings is not None and name == readable and not of_task and not panels:
-                panels, notes = reader_panels(readings, _truth(result))
-                warnings += notes
-            if name not in kept:
-                kept[name] = () if of_task else tuple(c for m in result.methods.values() for c in calibrations(m))
-            by_protocol[p.name][name] = _analyse_task(result, p, panels, info, kept[name])
-        progress(number + 1, len(tasks))
-    if not any(by_protocol.values()):
+        ordered = tuple((levels or {}).get(name) or _levels_of(rows))
+        read = readings if name == readable else None
+        return _under_all(chosen, name, rows, ordered, thresholds or {}, read, info)
+
+    found = [of_task(name) for name in tasks]
+    warnings += [note for _, notes in found for note in notes]
+    by_task = {name: of for name, (of, _) in zip(tasks, found, strict=True) if of}
+    if not by_task:
         raise InputError("no test row has a known label; there is nothing to evaluate")
-    if readable is not None and not any(of.readers for tasks in by_protocol.values() for of in tasks.values()):
+    if readable is not None and not any(of.readers for of in by_task.get(readable, {}).values()):
         warnings.append(f"{readable}: the readings could not be used; nothing is said of readers")
-    by_protocol = {name: _adjusted(of, info) for name, of in by_protocol.items()}
+    by_protocol = {p.name: _adjusted({name: of[p.name] for name, of in by_task.items()}, info) for p in chosen}
     cascades = {name: _cascade(predictions, of) for name, of in by_protocol.items()}
-    found = {name: cascade for name, cascade in cascades.items() if cascade is not None}
     for name, of in by_protocol.items():
         warnings += sentences(planned_warnings(name, info.comparisons.families, of))
         warnings += sentences(claim_warnings(name, of))
-    return Analysis(by_protocol, found, tuple(dict.fromkeys(warnings)), seed)
+    kept = {name: cascade for name, cascade in cascades.items() if cascade is not None}
+    return Analysis(by_protocol, kept, tuple(dict.fromkeys(warnings)), seed)
+
+
+def _under_all(
+    chosen: Sequence[Protocol],
+    name: str,
+    rows: "pd.DataFrame",
+    levels: tuple[str, ...],
+    thresholds: Mapping[str, float],
+    readings: "pd.DataFrame | None",
+    info: StudyInfo,
+) -> tuple[dict[str, TaskAnalysis], list[str]]:
+    """One task by protocol, and notes on its readings; nothing where no test row has a label."""
+    if levels and name in thresholds:
+        raise InputError(f"a threshold is given for task {name!r}, which has {len(levels)} ordered levels")
+    given = None if levels else thresholds.get(name, thresholds.get(""))
+    results = [evaluate_task(rows, name, p, levels=levels, threshold=given) for p in chosen]
+    if not results[0].methods:
+        return {}, []
+    panels: dict[str, Panel] = {}
+    notes: list[str] = []
+    if readings is not None and not levels:
+        panels, notes = reader_panels(readings, _truth(results[0]))
+    kept = () if levels else tuple(c for m in results[0].methods.values() for c in calibrations(m))
+    pairs = zip(chosen, results, strict=True)
+    return {p.name: _analyse_task(result, p, panels, info, kept) for p, result in pairs}, notes
 
 
 def _analyse_task(

@@ -30,7 +30,7 @@ _BY_ROW = (
 )
 LEVEL_PROBABILITY = "level_probability_"
 """Column of a predictions table, followed by the index of the level: optional, for ordinal tasks."""
-_UNANSWERED = ("indeterminate", "not_assessable")
+UNANSWERED = ("indeterminate", "not_assessable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def _calls(score: FloatArray, fold: IntArray, answers: ObjectArray, operating: O
     if operating.chosen_on not in ("given", "tune"):
         return np.where(answers == "positive", 1.0, np.where(answers == "negative", 0.0, np.nan))
     at = np.array([operating.thresholds.get(int(k), np.nan) for k in fold], np.float64)
-    return np.where(np.isnan(at) | np.isin(answers, _UNANSWERED), np.nan, score >= at)
+    return np.where(np.isnan(at) | np.isin(answers, UNANSWERED), np.nan, score >= at)
 
 
 def _operating(
@@ -261,10 +261,10 @@ def _on_one_scale(
         return score, "; scores of several folds as they are"
     ranks = np.empty(score.size)
     for k in folds:
-        reference = np.sort(tuning[1][tuning[2] == k])
-        own = score[fold == k]
-        below = np.searchsorted(reference, own, "left") + np.searchsorted(reference, own, "right")
-        ranks[fold == k] = below / (2 * reference.size)
+        reference, count = np.unique(tuning[1][tuning[2] == k], return_counts=True)
+        rank = (np.cumsum(count) - count / 2) / count.sum()
+        # Straight lines between neighbours, and to points beyond the range of scores, keep the order within a fold.
+        ranks[fold == k] = np.interp(score[fold == k], [-1, *reference, 2], [0, *rank, 1])
     return ranks, "; scores as ranks among the tuning specimens of their fold"
 
 

@@ -24,7 +24,7 @@ from ._cluster import clustered_proportion
 from ._estimate import Comparison, Estimate
 from ._input import BoolArray, FloatArray, as_groups
 from ._jackknife import auc_without_each_group, jackknife_estimate, rates_without_each_group
-from ._methods import Method, Operating, paired
+from ._methods import UNANSWERED, Method, Operating, paired
 from ._operating_point import operating_point
 from ._permutation import permutation_test
 from ._rates import RATES
@@ -64,8 +64,8 @@ def default_rule(task: str) -> str:
 def paper_rule(task: str) -> str:
     """The paper's: "optimal" with sensitivity above 90 % for CNN 1, the corner for the others.
 
-    It does not say what optimal is. Highest specificity would leave a sensitivity barely above 0.9 in every resample;
-    the paper's interval of 0.922 to 0.966 fits Youden's index.
+    It does not say what optimal is. Highest specificity would leave a sensitivity barely above 0.9 in every resample,
+    but the paper prints 0.922 to 0.966; Youden's index comes nearest of the rules tried (docs/decisions/0008).
     """
     return "sensitivity>0.9:youden" if task == "tumor" else "closest-to-corner"
 
@@ -145,16 +145,18 @@ class Paper:
     name: str = "paper"
 
     def operate(self, method: Method, task: str) -> Method:
-        """The method with calls at the threshold that `paper_rule` chooses on these very specimens."""
-        if np.isnan(method.y_score).any() or not method.both_classes:
+        """The method with calls at the threshold that `paper_rule` chooses on these very specimens.
+
+        A threshold that was given stays; a specimen that was found indeterminate or not assessable gets no call.
+        """
+        given = method.operating is not None and method.operating.rule == "fixed"
+        if given or np.isnan(method.y_score).any() or not method.both_classes:
             return method
         rule = paper_rule(task)
         at = operating_point(method.y_true, method.y_score, rule).threshold
-        return replace(
-            method,
-            calls=(method.y_score >= at).astype(np.float64),
-            operating=Operating(rule, {-1: at}, "test"),
-        )
+        calls = (method.y_score >= at).astype(np.float64)
+        calls[np.isin(method.answers, UNANSWERED)] = np.nan
+        return replace(method, calls=calls, operating=Operating(rule, {-1: at}, "test"))
 
     def metrics(self, method: Method) -> dict[str, Estimate]:
         """Percentile intervals of the bootstrap of specimens."""
@@ -187,7 +189,7 @@ class Paper:
         """Metric -> resamples that hold it."""
         scored = method.both_classes and not np.isnan(method.y_score).any()
         rule = method.operating.rule if method.operating is not None and method.operating.chosen_on == "test" else None
-        if scored and rule is not None:
+        if scored and rule is not None and method.answered.all():
             drawn = bootstrap(
                 method.y_true,
                 method.y_score,
