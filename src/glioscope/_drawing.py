@@ -6,6 +6,7 @@ Every PDF embeds a subset of its font (TrueType, as journals want it), and to su
 DejaVu Sans are layout tables that matplotlib does not use. Without them a PDF takes a quarter of the time.
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,8 @@ def draw(plot: Plot, files: Mapping[str, Path]) -> None:
 def set_up(settings: dict[Any, Any]) -> None:
     """Prepare a process for drawing: matplotlib's settings, and the fonts."""
     mpl.rcParams.update(settings)
+    # A name with a character that no font here has is drawn with a box; that is all there is to say of it.
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")
     use_print_fonts()
 
 

@@ -121,7 +121,7 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]
     """A table with its title, and the notice below it."""
     table = Table(title=title, title_justify="left", show_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < 2 else "right", no_wrap=number == 2)
+        table.add_column(column, justify="left" if number < 2 else "right", no_wrap=number == 2, overflow="fold")
     for row in rows:
         table.add_row(*row)
     out.print(table)

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from glioscope.report._analysis import analyse
 
 PLAIN = predictions()
 READ = readings(PLAIN)
+SMALL = predictions(tasks=("tumor",), models=("fl-finetune", "wl-finetune"))
 
 
 def study(*families, primary=None):
@@ -79,21 +79,18 @@ def test_metrics_are_strict_json_with_the_parts_of_the_contract(protocol):
         for test in tumour["comparisons"]:
             assert {"a", "b", "metric", "difference", "low", "high", "p_two_sided", "p_one_sided"} < set(test)
             assert {"p_adjusted", "p_smallest_attainable", "method", "family"} < set(test)
-    area = found["protocols"][protocol if protocol != "both" else "strict"]["tasks"]["grade"]["models"]["fl-probe"][
-        "auc"
-    ]
+    headline = found["protocols"]["paper" if protocol == "paper" else "strict"]["tasks"]
+    area = headline["grade"]["models"]["fl-probe"]["auc"]
     rows = PLAIN.query("task == 'grade' and model == 'fl-probe' and split == 'test' and y_true >= 0")
     assert area["value"] == pytest.approx(roc_auc_score(rows["y_true"], rows["y_score"]))
 
 
 @pytest.mark.parametrize("table", [decided(PLAIN, indeterminate=0.1), folded()], ids=["split", "folds"])
 def test_the_order_of_rows_does_not_matter(table):
-    # The order of tasks and models in the file is that of the report, so only rows within them change places.
-    mixed = (
-        shuffled(table)
-        .sort_values(["task", "model"], key=lambda c: c.map(list(dict.fromkeys(table[c.name])).index), kind="stable")
-        .reset_index(drop=True)
-    )
+    table = table[table["task"] != "ki67"].reset_index(drop=True)
+    # Tasks and models are reported in the order of the table, so only rows within them change places.
+    parts = [shuffled(rows) for _, rows in table.groupby(["task", "model"], sort=False)]
+    mixed = pd.concat(parts, ignore_index=True)
     assert not mixed["specimen_id"].equals(table["specimen_id"])
     options = {"protocol": "both", "readings": READ}
     alike(analyse(mixed, **options).to_json(), analyse(table, **options).to_json())
@@ -110,7 +107,7 @@ def test_the_names_of_patients_do_not_matter():
 
 
 def test_the_headline_is_strict_wherever_it_was_asked_for():
-    both, paper = analyse(PLAIN, protocol="both"), analyse(PLAIN, protocol="paper")
+    both, paper = analyse(SMALL, protocol="both"), analyse(SMALL, protocol="paper")
     assert (both.protocol, paper.protocol) == ("strict", "paper")
     assert both.headline["tumor"].names == ("non-tumour", "tumour")
 
@@ -143,11 +140,8 @@ def test_a_declared_family_of_two_tasks_is_adjusted_as_one():
 
 
 def test_readers_may_stand_in_a_declared_family():
-    family = (
-        "readers",
-        ("tumor", "wl-finetune", "Reader mean (FL)", "accuracy"),
-        ("tumor", "fl-probe", "Reader B (WL)", "f1"),
-    )
+    mean, one = ("tumor", "wl-finetune", "Reader mean (FL)", "accuracy"), ("tumor", "fl-probe", "Reader B (WL)", "f1")
+    family = ("readers", mean, one)
     found = analyse(PLAIN, readings=READ, study=study(family)).headline["tumor"].comparisons
     assert [t.b for t in found if t.family == "readers"] == ["Reader mean (FL)", "Reader B (WL)"]
     with pytest.raises(InputError, match="names 'Reader mean \\(FL\\)' in tumor; there are fl-finetune"):
@@ -157,11 +151,11 @@ def test_readers_may_stand_in_a_declared_family():
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 def test_a_planned_auc_of_readers_without_ratings_is_a_warning(protocol):
     family = ("readers", ("tumor", "fl-finetune", "Reader A (FL)", "auc"))
-    found = analyse(PLAIN, readings=READ.drop(columns="rating"), study=study(family), protocol=protocol)
+    found = analyse(SMALL, readings=READ.drop(columns="rating"), study=study(family), protocol=protocol)
     test = found.headline["tumor"].comparisons[-1]
     assert (test.family, test.to_json()["p_two_sided"]) == ("readers", None)
     assert any("planned test of fl-finetune against Reader A (FL) in auc" in text for text in found.warnings)
-    rated = analyse(PLAIN, readings=READ, study=study(family), protocol=protocol)
+    rated = analyse(SMALL, readings=READ, study=study(family), protocol=protocol)
     assert rated.headline["tumor"].comparisons[-1].p_adjusted <= 1
 
 
@@ -193,6 +187,8 @@ def test_a_task_with_labels_above_one_or_levels_is_ordinal():
     two = ordinal()
     two = two.assign(y_true=two["y_true"].clip(upper=1), level=two["level"].clip(upper=1))
     assert analyse(two).headline["grade4"].result.levels == ("0", "1")
+    with pytest.raises(InputError, match="has the label 3; its 3 levels are 0 to 2"):
+        analyse(ordinal(), levels={"grade4": ("I", "II", "III")})
     named = analyse(ordinal(), levels={"grade4": ("I", "II", "III", "IV")}).to_json()
     assert named["protocols"]["strict"]["tasks"]["grade4"]["levels"] == ["I", "II", "III", "IV"]
     json.dumps(named, allow_nan=False)
@@ -215,7 +211,7 @@ def test_tasks_and_models_may_have_any_name():
 
 
 def test_nothing_to_evaluate_is_an_error():
-    with pytest.raises(InputError, match="no test row$"):
+    with pytest.raises(InputError, match=r"no test row$"):
         analyse(PLAIN[PLAIN["split"] == "tune"])
     with pytest.raises(InputError, match="no test row has a known label"):
         analyse(PLAIN.assign(y_true=np.nan))
@@ -223,18 +219,11 @@ def test_nothing_to_evaluate_is_an_error():
         analyse(PLAIN, protocol="all")
 
 
-def test_progress_counts_tasks():
-    seen = []
-    analyse(PLAIN, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
 def test_the_seed_changes_paper_intervals_and_is_recorded():
-    a, b, again = (analyse(PLAIN, protocol="paper", seed=seed) for seed in (0, 1, 0))
+    a, b, again = (analyse(SMALL, protocol="paper", seed=seed) for seed in (0, 1, 0))
     assert a.to_json() == again.to_json()
     assert a.headline["tumor"].result.metrics != b.headline["tumor"].result.metrics
     assert b.to_json()["seed"] == 1
-    assert replace(a, seed=1).seed == 1
 
 
 ODD = {

@@ -26,7 +26,7 @@ def answers_of(table, task, analysis, model):
     for row in test.itertuples():
         threshold = at.get(row.fold, at.get(-1))
         said[row.specimen_id] = "positive" if row.y_score >= threshold else "negative"
-        if method.operating.chosen_on != "test" and row.decision in ("indeterminate", "not_assessable"):
+        if row.decision in ("indeterminate", "not_assessable"):
             said[row.specimen_id] = row.decision
     labels = test.set_index("specimen_id")["y_true"].map({1.0: "positive", 0.0: "negative"}).fillna("unknown")
     return said, labels.to_dict()

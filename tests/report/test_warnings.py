@@ -81,7 +81,6 @@ def test_specimens_without_an_answer_are_counted():
     rows = table.query("task == 'tumor' and model == 'fl-finetune' and split == 'test'")
     n = int((rows["decision"] == "indeterminate").sum())
     assert f"gave no answer to {n} of 150" in warned(table, "tumor: fl-finetune gave no answer")
-    assert warned(table, "gave no answer", protocol="paper") == ""
 
 
 def test_floors_of_p_values_and_hopeless_families_are_counted():
@@ -89,10 +88,8 @@ def test_floors_of_p_values_and_hopeless_families_are_counted():
     tests = analysis.headline["tumor"].comparisons
     exact = [t.comparison for t in tests if "exact" in t.comparison.method]
     n = sum(c.p_two_sided == pytest.approx(c.p_smallest_attainable) for c in exact if c.p_smallest_attainable < 1)
-    assert (
-        f"tumor: strict protocol: {n} of {len(tests)} P values could not have been smaller with 7 patients"
-        in warned(PLAIN, f"tumor: strict protocol: {n} of")
-    )
+    said = f"tumor: strict protocol: {n} of {len(tests)} P values could not have been smaller with 7 patients"
+    assert warned(PLAIN, said)
     least = min(c.p_smallest_attainable for c in exact) * len(tests)
     assert f"(least possible P {least:.2g})" in warned(PLAIN, "none of the 14 tests of the family 'tumor'")
     single = study(("tumor", "fl-finetune", "wl-finetune", "auc"))

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -7,9 +8,9 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from glioscope.core import InputError
 from glioscope.stats import (
-    Paper,
     clopper_pearson,
     clustered_proportion,
+    counts,
     evaluate_predictions,
     evaluate_task,
     protocols,
@@ -191,13 +192,12 @@ def test_no_answer_counts_as_wrong_under_intention_to_diagnose():
     assert values["f1"]["prevalence"] == pytest.approx(test["y_true"][answered].mean())
 
 
-def test_under_the_paper_protocol_every_specimen_is_called():
+def test_only_specimens_without_a_call_count_as_unanswered():
     rows = decided(predictions(), indeterminate=0.2)
-    result = evaluate_task(rows, "tumor", Paper())
-    values = result.to_json()["models"]["fl-finetune"]
-    assert sum(values["counts"].values()) == 150
-    assert "intention_to_diagnose" not in values
-    assert unanswered_counts(result.methods["fl-finetune"]) == {"n_indeterminate": 0, "n_not_assessable": 0}
+    for protocol in protocols("both"):
+        method = evaluate_task(rows, "tumor", protocol).methods["fl-finetune"]
+        assert sum(counts(method).values()) + unanswered_counts(method)["n_indeterminate"] == 150
+        assert unanswered_counts(replace(method, calls=method.y_true)) == {"n_indeterminate": 0, "n_not_assessable": 0}
 
 
 def test_auc_within_patients_and_folds_is_that_of_scikit_learn():

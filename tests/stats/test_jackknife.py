@@ -4,7 +4,7 @@ from scipy import special, stats
 from sklearn.metrics import f1_score, roc_auc_score
 
 from glioscope.core import InputError
-from glioscope.stats import RATES, auc, auc_ci, jackknife_estimate, rates_without_each_group
+from glioscope.stats import RATES, auc, auc_ci, auc_standard_errors, jackknife_estimate, rates_without_each_group
 from glioscope.stats._jackknife import auc_without_each_group
 
 from .test_auc_ci import cohort
@@ -116,3 +116,14 @@ def test_bad_input():
         rates_without_each_group([1, 0, 1], [1, 0, 0], [1, 2], ("ppv",))
     with pytest.raises(InputError, match="between 0 and 1"):
         jackknife_estimate(0.5, [0.5, 0.6], 95)
+
+
+def test_the_design_effect_of_the_auc_is_one_for_patients_of_one_specimen():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 150)
+    scores = rng.normal(labels)
+    by_patient, independent = auc_standard_errors(labels, scores, np.arange(300))
+    assert by_patient == pytest.approx(independent, rel=0.02)
+    doubled = auc_standard_errors(np.tile(labels, 2), np.tile(scores, 2), np.tile(np.arange(300), 2))
+    assert doubled[0] == pytest.approx(by_patient)
+    assert doubled[1] == pytest.approx(independent / np.sqrt(2), rel=0.02)

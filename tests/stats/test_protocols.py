@@ -64,12 +64,19 @@ def test_strict_leaves_the_locked_threshold_and_paper_takes_the_best_on_the_test
     assert locked.operating.chosen_on == "tune"
 
 
-def test_paper_calls_the_specimens_that_a_system_left_without_an_answer():
+def test_a_given_threshold_stays_under_paper_and_no_answer_stays_none_under_both():
     table = decided(predictions(), indeterminate=0.2)
-    method = methods_of(table, Paper())["fl-finetune"]
-    assert method.answered.all()
-    assert not methods_of(table, Strict())["fl-finetune"].answered.all()
-    np.testing.assert_array_equal(method.calls, methods_of(predictions(), Paper())["fl-finetune"].calls)
+    given = model_methods(table, "tumor", rule=default_rule("tumor"), threshold=0.3)["fl-finetune"]
+    assert Paper().operate(given, "tumor") is given
+    paper, everyone = (methods_of(rows, Paper())["fl-finetune"] for rows in (table, predictions()))
+    silent = paper.answers == "indeterminate"
+    np.testing.assert_array_equal(paper.answered, ~silent)
+    assert paper.operating == everyone.operating
+    np.testing.assert_array_equal(paper.calls[~silent], everyone.calls[~silent])
+    found, expected = Paper().metrics(paper), by_hand(paper.take(~silent))
+    for name in METRICS[1:]:
+        assert found[name].value == pytest.approx(expected[name])
+        assert found[name].low < expected[name] < found[name].high
 
 
 @BOTH

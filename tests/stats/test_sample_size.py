@@ -11,6 +11,7 @@ from glioscope.stats._sample_size import (
     intraclass_correlation,
     patients_needed,
     patients_needed_for_auc,
+    patients_needed_like_these,
 )
 
 
@@ -182,3 +183,17 @@ def test_planned_auc_width_is_not_far_above_what_mixed_patients_show():
 def test_bad_input_gives_one_sentence(call, sentence):
     with pytest.raises(InputError, match=sentence):
         call()
+
+
+def test_more_patients_like_these_reach_the_width_and_one_fewer_does_not():
+    needed = patients_needed_like_these(0.02, 7, 0.1, 90, design_effect=2.5)
+    width = {k: 2 * stats.t.ppf(0.975, k - 1) * 0.02 * np.sqrt(7 / k) for k in range(2, 60)}
+    assert needed.patients == min(k for k, value in width.items() if value <= 0.1)
+    assert needed.ci_width == pytest.approx(width[needed.patients])
+    assert (needed.specimens, needed.design_effect) == (needed.patients * 90, 2.5)
+
+
+@pytest.mark.parametrize(("error", "patients"), [(0.0, 7), (np.nan, 7), (np.inf, 7), (0.02, 1)])
+def test_nothing_is_planned_from_no_error_or_one_patient(error, patients):
+    with pytest.raises(InputError, match="plans nothing"):
+        patients_needed_like_these(error, patients, 0.1, 90)

@@ -15,7 +15,7 @@ class Task(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
     """Identifier, used in file names and tables."""
     label: str
     """Manifest column that holds the label; `grade_class` is derived from grade, edition, diagnosis and IDH."""

@@ -147,7 +147,8 @@ def with_unlabelled(predictions: "pd.DataFrame", result: TaskResult, name: str) 
     rule = default_rule(result.task)
     method = model_methods(predictions, result.task, rule=rule, threshold=given, labelled=False)[name]
     if known and known.chosen_on == "test":
-        return replace(method, calls=(method.y_score >= at).astype(np.float64))
+        silent = np.isin(method.answers, ANSWERS[2:4])
+        return replace(method, calls=np.where(silent, np.nan, method.y_score >= at))
     return method
 
 

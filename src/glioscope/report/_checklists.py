@@ -158,7 +158,7 @@ def _filled(item: Item, facts: Mapping[str, str]) -> FilledItem:
     missing = tuple(key for key in item.facts if not facts.get(key, "").strip())
     if missing or not item.facts:
         return FilledItem(item, TO_COMPLETE, missing)
-    return FilledItem(item, "; ".join(facts[key].strip().rstrip(".") for key in item.facts))
+    return FilledItem(item, "; ".join(dict.fromkeys(facts[key].strip().rstrip(".") for key in item.facts)))
 
 
 def study_facts(study: StudyInfo) -> dict[str, str]:

@@ -12,11 +12,12 @@ from glioscope.stats import (
     Method,
     SampleSize,
     auc,
+    auc_standard_errors,
     design_effect,
     finite,
     intraclass_correlation,
     patients_needed,
-    patients_needed_for_auc,
+    patients_needed_like_these,
 )
 
 CI_WIDTH = 0.10
@@ -91,17 +92,14 @@ def _auc_row(method: Method, ci_width: float) -> DesignRow | None:
     # What patients add to the score of either class, once the difference of the classes is taken out.
     rank = stats.rankdata(method.y_score)
     within = rank - np.where(true, rank[true].mean(), rank[~true].mean())
-    icc, label_icc = (intraclass_correlation(v, method.patients) for v in (within, true.astype(float)))
-    known = [0.0 if np.isnan(found.value) else found.value for found in (icc, label_icc)]
-    area = auc(true, method.y_score)
+    icc = intraclass_correlation(within, method.patients)
+    by_patient, independent = auc_standard_errors(true, method.y_score, method.patients)
+    effect = (by_patient / independent) ** 2 if independent > 0 else np.nan
     size = true.size / method.n_patients
-    try:
-        needed = patients_needed_for_auc(
-            area, float(true.mean()), ci_width, size, known[0], label_icc=known[1], cv_of_cluster_size=_cv(method)
-        )
-    except InputError:
-        needed = None  # an AUC of 0 or 1 cannot be planned with
-    effect = design_effect(method.patients, known[0] * max(known[1], 0.0))
+    needed = None
+    if by_patient > 0:  # a perfect AUC, or a class of one patient, cannot be planned with
+        needed = patients_needed_like_these(by_patient, method.n_patients, ci_width, size, design_effect=effect)
+    area = auc(true, method.y_score)
     return DesignRow("auc", area, true.size, method.n_patients, icc, effect, ci_width, needed)
 
 

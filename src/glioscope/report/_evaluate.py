@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from glioscope.cohort import Cohort
 
 
+MOST_PAIRS = 12
+"""Pairs of pathologists that a figure holds; the table has them all."""
+
+
 @dataclass(frozen=True, slots=True)
 class StudyInputs:
     """Everything that a study report is made from; only `predictions` is needed.
@@ -176,7 +180,9 @@ def _agreement(inputs: StudyInputs) -> Section | None:
         return None
     table, pairs, levels = found
     caption = f"{inputs.pathology['specimen_id'].nunique()} specimens of the pathology table"
-    return Section("agreement", "Agreement of pathologists", (), (table,), (agreement_figure(pairs, levels, caption),))
+    return Section(
+        "agreement", "Agreement of pathologists", (), (table,), (agreement_figure(pairs[:MOST_PAIRS], levels, caption),)
+    )
 
 
 def _bundles(suite: Path | None) -> list[BundleInfo]:

@@ -97,10 +97,11 @@ def risk_coverage(
     words = [f"{curve.name} {curve.text} risk {curve.y[-1]:.3f} at coverage {curve.x[-1]:.3f}".replace("  ", " ")
              for curve in curves]  # fmt: skip
     words += [f"{model} locked band: coverage {coverage:.3f}, risk {risk:.3f}" for model, coverage, risk in points]
+    bands = "; stars are locked abstention bands" if points else ""
     return Figure(
         name=name,
         title=title,
-        caption=f"The least certain specimens are left out first; stars are locked abstention bands. {caption}",
+        caption=f"The least certain specimens are left out first{bands}. {caption}",
         alt=f"{title}. " + "; ".join(words) + ".",
         plot=_plot_risk(curves, points, styles),
         option=_risk_option(curves, points, styles),

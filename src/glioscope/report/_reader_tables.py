@@ -12,6 +12,7 @@ from glioscope.stats import Comparison, Estimate, Kappa, Method, cohen_kappa, fl
 from ._document import Cell, PValue, Table
 from ._figures_errors import RaterPair
 from ._reader_study import ReaderStudy, error_list
+from ._study_tables import METRIC_TITLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,13 +91,13 @@ def _multi_reader(protocol: str, study: ReaderStudy, algorithm: Method) -> Table
     for modality, by_metric in study.algorithm.items():
         for metric, alone in by_metric.items():
             what = f"{algorithm.name} against the readers of {modality.upper()}"
-            rows.append((what, "standalone", metric, alone.algorithm, alone.readers))
+            rows.append((what, "standalone", METRIC_TITLES[metric], alone.algorithm, alone.readers))
             rows[-1] = (*rows[-1], *_difference(alone.difference), alone.difference.df)
     factorial = {"FL against WL, all readers": ("factorial", study.modalities)}
     factorial |= {f"FL against WL, reader {name}": ("single reader", by) for name, by in study.single.items()}
     for what, (form, by_metric_of) in factorial.items():
         for metric, two in by_metric_of.items():
-            rows.append((what, form, metric, *two.modalities, *_difference(two.differences[0]), two.df2))
+            rows.append((what, form, METRIC_TITLES[metric], *two.modalities, *_difference(two.differences[0]), two.df2))
     return Table(
         f"table-multi-reader-{protocol}",
         "Multi-reader multi-case analysis (Obuchowski-Rockette)",
@@ -104,7 +105,8 @@ def _multi_reader(protocol: str, study: ReaderStudy, algorithm: Method) -> Table
         tuple(rows),
         (
             "Random readers and random patients (one reader: fixed), covariance by leaving out one patient at a time; "
-            "degrees of freedom of Hillis 2007, at most one less than the patients.",
+            "degrees of freedom of Hillis 2007, at most one less than the patients. Intervals are symmetric about the "
+            "value and so differ a little from those of the tables of performance.",
         ),
     )
 

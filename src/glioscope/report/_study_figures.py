@@ -41,7 +41,7 @@ PROBABILITIES = tuple(np.round(np.arange(0.02, 0.981, 0.02), 2))
 def size_text(analysis: TaskAnalysis, protocol: str) -> str:
     """What a caption says of the protocol and the number of specimens and patients."""
     result = analysis.result
-    return f"{protocol} protocol, {result.n_specimens} specimens of {result.n_patients} patients"
+    return f"{protocol.capitalize()} protocol, {result.n_specimens} specimens of {result.n_patients} patients"
 
 
 def task_figures(protocol: str, task: str, analysis: TaskAnalysis, seed: int) -> list[Figure]:
@@ -208,8 +208,7 @@ def _risk_coverage(task: str, analysis: TaskAnalysis, title: str, size: str) -> 
             curves.append(Curve(model, found.coverage, found.risk, f"area {found.area:.3f}"))
     if not curves:
         return None
-    caption = f"{size}. The specimens nearest to the threshold are left out first."
-    return draw_risk_coverage(curves, name=f"figure-risk-coverage-{task}", title=title, caption=caption)
+    return draw_risk_coverage(curves, name=f"figure-risk-coverage-{task}", title=title, caption=size)
 
 
 def _spread(task: str, analysis: TaskAnalysis, title: str, size: str) -> Figure | None:

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from glioscope.stats import Estimate, Method, auc_by, counts, unanswered_counts
+from glioscope.stats import Estimate, Method, auc_by, counts, sign_flip_pvalue, unanswered_counts
 
 from ._analysis import Analysis, TaskAnalysis
 from ._cascade import ANSWERS, Cascade
@@ -32,11 +32,13 @@ TASK_TITLES: Final = {
     "codel": "1p/19q",
     "grade4": "WHO grade",
 }
-TABLE_1: Final = ("specificity", "sensitivity", "ppv", "npv", "f1", "auc", "accuracy")
+TABLE_1: Final = ("auc", "specificity", "sensitivity", "ppv", "npv", "f1", "accuracy")
 TABLE_2: Final = ("auc", "accuracy", "sensitivity", "specificity", "f1")
 PAPER_TABLES: Final = {"table-1-tumor": ("tumor",), "table-2-grade-ki67": ("grade", "ki67")}
 FOLDABLE: Final = ("Task", "A", "Specimens", "Patients", "Family")
 """Columns that print leaves out where they say the same in every row."""
+MOST_FLIPS: Final = 20
+"""Patients whose signs can be flipped in all ways."""
 PREVALENCE: Final = "PPV, NPV, F1 and accuracy hold at the share of positives among these specimens only: {shares}."
 
 
@@ -275,18 +277,30 @@ def patient_table(task: str, analysis: TaskAnalysis) -> Table:
         cells = [areas[name].get(str(patient)) for name in methods]
         rows.append((str(patient), own.y_true.size, int(positive.sum()), *cells, sens, spec))
     columns = ("Patient", "Specimens", "Positive", *(f"AUC {name}" for name in methods))
-    found = {name: list(by.values()) for name, by in areas.items()}
-    note = "; ".join(
-        f"{name}: mean within-patient AUC {np.mean(values):.4f} over {len(values)} patients with both classes"
-        for name, values in found.items()
-        if values
-    )
+    notes = [
+        f"{name}: mean within-patient AUC {np.mean(list(own.values())):.4f} over {len(own)} patients with both classes"
+        for name, own in areas.items()
+        if own
+    ]
+    notes += [_within_patients(analysis.primary, name, areas) for name in methods if name != analysis.primary]
     return Table(
         f"table-patients-{task}",
         f"{task_title(task)}: within each patient",
         (*columns, f"Sensitivity {analysis.primary}", f"Specificity {analysis.primary}"),
         tuple(rows),
-        (note,) if note else (),
+        tuple(note for note in notes if note),
+    )
+
+
+def _within_patients(a: str, b: str, areas: Mapping[str, Mapping[str, float]]) -> str:
+    """Two models' AUCs within the same patients, by the exact sign-flip test."""
+    patients = [patient for patient in areas[a] if patient in areas[b]]
+    if not 1 < len(patients) <= MOST_FLIPS:
+        return ""
+    test = sign_flip_pvalue([areas[a][patient] - areas[b][patient] for patient in patients])
+    return (
+        f"{a} less {b}, mean difference within {test.n} patients {test.mean:+.4f}: P = {test.pvalue:.4f} by exact sign "
+        f"flips of patients (least possible {test.smallest_attainable:.4f})"
     )
 
 
@@ -330,7 +344,11 @@ def design_table(protocol: str, tasks: Mapping[str, TaskAnalysis]) -> Table | No
             *("Patients needed", "Specimens needed"),
         ),
         tuple(rows),
-        ("ICC of right and wrong answers within a patient; for the AUC, of the ranks of scores within a class.",),
+        (
+            "ICC of right and wrong answers within a patient; for the AUC, of the ranks of scores within a class.",
+            "Patients needed: for sensitivity and specificity from the ICC and the sizes of these patients, for AUC from "
+            "its standard error by patient, which falls with their number; all with t quantiles.",
+        ),
     )
 
 

@@ -209,9 +209,15 @@ def _csv_columns(name: str, cells: list[Cell]) -> list[tuple[str, list[object]]]
     return columns
 
 
+_FORMULA: Final = ("=", "+", "@", "\t")
+"""How a text begins that a spreadsheet would run; a quote before it makes it text."""
+
+
 def _value(cell: Cell) -> str | int | float | None:
     """The one number or text that a cell stands for; None where there is none."""
     value = cell.value if isinstance(cell, Estimate | PValue) else cell
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

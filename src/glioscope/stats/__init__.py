@@ -43,7 +43,7 @@ from ._evaluation import (
     evaluate_task,
     unanswered_counts,
 )
-from ._jackknife import jackknife_estimate, rates_without_each_group
+from ._jackknife import auc_standard_errors, jackknife_estimate, rates_without_each_group
 from ._mcnemar import ErrorTable, error_table, mcnemar_clustered, mcnemar_exact
 from ._methods import LEVEL_PROBABILITY, Method, Operating, model_methods, paired
 from ._mrmc import (
@@ -83,6 +83,7 @@ from ._sample_size import (
     intraclass_correlation,
     patients_needed,
     patients_needed_for_auc,
+    patients_needed_like_these,
 )
 
 __all__ = [
@@ -129,6 +130,7 @@ __all__ = [
     "auc",
     "auc_by",
     "auc_ci",
+    "auc_standard_errors",
     "average_precision",
     "binary_risk_coverage",
     "bootstrap",
@@ -174,6 +176,7 @@ __all__ = [
     "partial_auc",
     "patients_needed",
     "patients_needed_for_auc",
+    "patients_needed_like_these",
     "permutation_test",
     "precision_recall_curve",
     "protocols",

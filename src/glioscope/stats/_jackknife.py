@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from ._auc_covariance import auc_covariance
 from ._estimate import Estimate
-from ._input import BoolArray, FloatArray, IntArray, as_groups, as_labels, as_vector, check_level
+from ._input import BoolArray, FloatArray, IntArray, as_groups, as_labels, as_pair, as_vector, check_level
 from ._rates import call_cells, rate
 from ._roc import placements
 
@@ -87,6 +88,19 @@ def _within(labels: BoolArray, scores: FloatArray, index: IntArray, n_groups: in
     positive = key[labels]
     below = (np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")) / 2 - before
     return np.asarray(np.bincount(index[labels], below, n_groups), np.float64)
+
+
+def auc_standard_errors(y_true: npt.ArrayLike, y_score: npt.ArrayLike, groups: npt.ArrayLike) -> tuple[float, float]:
+    """Standard error of the AUC by patient (jackknife), and as if specimens were independent (DeLong).
+
+    The square of their ratio is the design effect of these patients on the AUC. NaN where one does not exist.
+    """
+    labels, scores = as_pair(y_true, y_score)
+    index, n_groups = as_groups(groups, labels.size)
+    v10, v01 = placements(labels, scores)
+    without = auc_without_each_group(labels, scores, index, n_groups)
+    by_patient = np.sqrt((n_groups - 1) / n_groups * np.sum((without - v10.mean()) ** 2))
+    return float(by_patient), float(np.sqrt(auc_covariance(v10, v01)[0, 0]))
 
 
 def rates_without_each_group(

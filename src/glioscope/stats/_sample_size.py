@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -189,6 +189,41 @@ def patients_needed_for_auc(
         return hanley_mcneil_variance(auc, specimens * prevalence, specimens * (1 - prevalence))
 
     return _fewest_patients(variance, ci_width, specimens_per_patient, effect, confidence_level)
+
+
+def patients_needed_like_these(
+    standard_error: float,
+    n_patients: int,
+    ci_width: float,
+    specimens_per_patient: float,
+    *,
+    design_effect: float = 1.0,
+    confidence_level: float = 0.95,
+) -> SampleSize:
+    """Patients for an interval that is `ci_width` wide, if more come that are like those at hand.
+
+    The variance by patient falls with their number; no model of scores is needed. The interval is the value
+    -+ t(K-1) * `standard_error` * sqrt(`n_patients` / K).
+
+    Parameters
+    ----------
+    standard_error : by patient, of the metric of `n_patients` patients; above 0.
+    n_patients : at least 2.
+    ci_width, specimens_per_patient, confidence_level : as `patients_needed`.
+    design_effect : only carried into the result.
+
+    Raises
+    ------
+    InputError : a number out of the range above.
+    """
+    if not 0 < standard_error < math.inf or n_patients < 2:
+        raise InputError(f"a standard error of {standard_error:g} from {n_patients} patients plans nothing")
+
+    def variance(specimens: float) -> float:
+        return standard_error**2 * n_patients * specimens_per_patient / specimens
+
+    found = _fewest_patients(variance, ci_width, specimens_per_patient, 1.0, confidence_level)
+    return replace(found, design_effect=design_effect)
 
 
 def hanley_mcneil_variance(auc: float, n_positive: float, n_negative: float) -> float:
