@@ -57,7 +57,8 @@ def task_figures(protocol: str, task: str, analysis: TaskAnalysis, seed: int) ->
         _decisions(task, analysis, size),
         _reliability(task, analysis, f"{title}: calibration", size),
         _decision_curve(task, analysis, f"{title}: net benefit", size),
-        _risk_coverage(task, analysis, f"{title}: risk against coverage", size),
+        # Only the first network may abstain for all: what it leaves out, nobody is asked of.
+        _risk_coverage(task, analysis, f"{title}: risk against coverage", size) if tumour else None,
         _spread(task, analysis, f"{title}: spread between patients", size),
     ]
     return [figure for figure in made if figure is not None]
