@@ -346,8 +346,8 @@ def design_table(protocol: str, tasks: Mapping[str, TaskAnalysis]) -> Table | No
         tuple(rows),
         (
             "ICC of right and wrong answers within a patient; for the AUC, of the ranks of scores within a class.",
-            "Patients needed: for sensitivity and specificity from the ICC and the sizes of these patients, for the AUC "
-            "from its standard error by patient.",
+            "Patients needed: for sensitivity and specificity from the ICC and the sizes of these patients, for the "
+            "AUC from its standard error by patient.",
         ),
     )
 
