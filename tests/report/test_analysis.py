@@ -87,7 +87,7 @@ def test_metrics_are_strict_json_with_the_parts_of_the_contract(protocol):
 
 @pytest.mark.parametrize("table", [decided(PLAIN, indeterminate=0.1), folded()], ids=["split", "folds"])
 def test_the_order_of_rows_does_not_matter(table):
-    table = table[table["task"] != "ki67"].reset_index(drop=True)
+    table = table[(table["task"] != "ki67") & (table["model"] != "fl-probe")].reset_index(drop=True)
     # Tasks and models are reported in the order of the table, so only rows within them change places.
     parts = [shuffled(rows) for _, rows in table.groupby(["task", "model"], sort=False)]
     mixed = pd.concat(parts, ignore_index=True)
@@ -226,25 +226,27 @@ def test_the_seed_changes_paper_intervals_and_is_recorded():
     assert b.to_json()["seed"] == 1
 
 
+FEW = {"tasks": ("tumor", "grade"), "models": ("fl-finetune", "wl-finetune")}
+BASE = predictions(**FEW)
 ODD = {
-    "one patient": predictions(patients=1),
-    "two patients": predictions(patients=2),
-    "one class": PLAIN[(PLAIN["split"] == "tune") | (PLAIN["y_true"] == 1)],
-    "constant": PLAIN.assign(y_score=0.5),
-    "all ones": PLAIN.assign(y_score=1.0),
-    "perfect": PLAIN.assign(y_score=PLAIN["y_true"].fillna(0)),
-    "no tuning": predictions(n_tune=0),
-    "no answers": PLAIN.assign(decision="not_assessable"),
-    "folds without tuning": folded(tune=False),
+    "one patient": predictions(patients=1, **FEW),
+    "two patients": predictions(patients=2, **FEW),
+    "one class": BASE[(BASE["split"] == "tune") | (BASE["y_true"] == 1)],
+    "constant": BASE.assign(y_score=0.5),
+    "all ones": BASE.assign(y_score=1.0),
+    "perfect": BASE.assign(y_score=BASE["y_true"].fillna(0)),
+    "no tuning": predictions(n_tune=0, **FEW),
+    "no answers": BASE.assign(decision="not_assessable"),
+    "folds without tuning": folded(tune=False, **FEW),
     "one model": predictions(tasks=("tumor",), models=("fl",)),
     "eight models": predictions(tasks=("tumor",), models=[f"m{i}" for i in range(8)]),
-    "one specimen": PLAIN[(PLAIN["split"] == "tune") | (PLAIN["specimen_id"] == "p00-000")],
-    "one specimen a patient": PLAIN[(PLAIN["split"] == "tune") | ~PLAIN.duplicated(["patient_id", "task", "model"])],
-    "blank folds": PLAIN.assign(fold=pd.array([pd.NA] * len(PLAIN), dtype="Int64")),
-    "probabilities of 0 and 1": PLAIN.assign(y_probability=(PLAIN["y_score"] > 0.5) * 1.0),
-    "ordinal beside binary": pd.concat([PLAIN, ordinal()], ignore_index=True),
+    "one specimen": BASE[(BASE["split"] == "tune") | (BASE["specimen_id"] == "p00-000")],
+    "one specimen a patient": BASE[(BASE["split"] == "tune") | ~BASE.duplicated(["patient_id", "task", "model"])],
+    "blank folds": BASE.assign(fold=pd.array([pd.NA] * len(BASE), dtype="Int64")),
+    "probabilities of 0 and 1": BASE.assign(y_probability=(BASE["y_score"] > 0.5) * 1.0),
+    "ordinal beside binary": pd.concat([BASE, ordinal()], ignore_index=True),
     "constant levels": ordinal().assign(y_score=0.5, level=pd.array([1] * len(ordinal()), dtype="Int64")),
-    "several folds": pd.concat([PLAIN, PLAIN.assign(fold=PLAIN["fold"] + 1)], ignore_index=True),
+    "several folds": pd.concat([BASE, BASE.assign(fold=BASE["fold"] + 1)], ignore_index=True),
 }
 
 

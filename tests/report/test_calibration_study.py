@@ -9,7 +9,7 @@ from sklearn.metrics import brier_score_loss
 from tests.report.studies import decided, folded, predictions
 
 from glioscope.report._calibration_study import CALIBRATORS, GIVEN, RAW, calibrations, risk_coverage
-from glioscope.stats import Paper, model_methods
+from glioscope.stats import Paper, Strict, model_methods
 
 
 def method_of(table, task="tumor"):
@@ -92,27 +92,24 @@ def test_odd_tables_give_strict_json(kind, patients):
         assert (item.line is None) == (kind in ("one class", "one specimen"))
 
 
-def test_the_errors_left_when_the_least_sure_are_left_out_are_those_counted_by_hand():
-    table = decided(predictions(), 0.5, indeterminate=0.1)
-    method = method_of(table)
+@pytest.mark.parametrize("table", [decided(predictions(), 0.5, indeterminate=0.1), folded()], ids=["split", "folds"])
+@pytest.mark.parametrize("protocol", [Strict(), Paper()], ids=["strict", "paper"])
+def test_the_errors_left_when_the_least_sure_are_left_out_are_those_counted_by_hand(table, protocol):
+    method = protocol.operate(method_of(table), "tumor")
     curve = risk_coverage(method)
     kept = method.take(method.answered)
     wrong = (kept.calls == 1) != (kept.y_true == 1)
     assert curve.risk[-1] == pytest.approx(wrong.mean())
-    distance = np.abs(kept.raw_score - method.operating.thresholds[0])
+    at = kept.operating.thresholds
+    if protocol.name == "strict":
+        distance = np.abs(kept.raw_score - [at[k] for k in kept.fold])
+    else:
+        distance = np.abs(kept.y_score - at[-1])
     order = np.argsort(-distance)
     for n in (10, 50, 100):
         place = np.argmin(np.abs(curve.coverage - n / wrong.size))
         assert curve.coverage[place] == pytest.approx(n / wrong.size)
         assert curve.risk[place] == pytest.approx(wrong[order[:n]].mean())
-
-
-def test_risk_against_coverage_follows_the_threshold_of_the_protocol():
-    method = method_of(folded())
-    strict, paper = risk_coverage(method), risk_coverage(Paper().operate(method, "tumor"))
-    for curve, at in ((strict, method), (paper, Paper().operate(method, "tumor"))):
-        assert curve.risk[-1] == pytest.approx(np.mean((at.calls == 1) != (at.y_true == 1)))
-    assert strict.risk[-1] != paper.risk[-1]
 
 
 def test_there_is_no_curve_without_calls_or_where_they_are_no_cut_of_the_score():

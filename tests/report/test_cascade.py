@@ -11,6 +11,7 @@ from glioscope.report._cascade import ANSWERS, TRUTHS, answering_model, run_casc
 from glioscope.stats import Strict, clustered_proportion, counts, evaluate_task, protocols
 
 LATER = ("grade", "ki67")
+MODELS = ("fl-finetune", "wl-finetune")
 
 
 def cascade_of(table, protocol="strict", **options):
@@ -36,7 +37,7 @@ def answers_of(table, task, analysis, model):
 @pytest.mark.parametrize("share", [0.0, 0.2], ids=["all answered", "some unanswered"])
 @pytest.mark.parametrize("given", [None, 0.45])
 def test_every_count_is_that_of_walking_through_the_cascade_specimen_by_specimen(protocol, share, given):
-    table = predictions()
+    table = predictions(models=MODELS)
     if share:
         table = decided(table, indeterminate=share, not_assessable=0.05)
         given = given or 0.5
@@ -70,7 +71,12 @@ def test_every_count_is_that_of_walking_through_the_cascade_specimen_by_specimen
 
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 @pytest.mark.parametrize(
-    "table", [predictions(), folded(), decided(predictions(), indeterminate=0.2, not_assessable=0.1)]
+    "table",
+    [
+        predictions(models=MODELS),
+        folded(models=MODELS),
+        decided(predictions(models=MODELS), indeterminate=0.2, not_assessable=0.1),
+    ],
 )
 def test_specimens_are_conserved_and_agree_with_the_tables_of_the_tasks(protocol, table):
     cascade, analysis = cascade_of(table, protocol)
@@ -95,7 +101,7 @@ def test_specimens_are_conserved_and_agree_with_the_tables_of_the_tasks(protocol
 
 
 def test_a_threshold_given_for_raw_scores_is_not_held_against_ranks():
-    table = folded()
+    table = folded(models=MODELS)
     cascade, analysis = cascade_of(table, thresholds={"": 0.3})
     table_of_task = counts(analysis["tumor"].result.methods[cascade.first.model])
     assert table_of_task["tp"] == cascade.first.table["positive"]["positive"] > 0
@@ -104,7 +110,7 @@ def test_a_threshold_given_for_raw_scores_is_not_held_against_ranks():
 
 
 def test_specimens_without_a_tumour_label_do_not_count_and_unlabelled_grades_do():
-    table = predictions()
+    table = predictions(models=MODELS)
     masked = table["specimen_id"].str.endswith("7")
     table.loc[masked & (table["task"] == "tumor"), "y_true"] = np.nan
     cascade, _ = cascade_of(table)
@@ -113,7 +119,7 @@ def test_specimens_without_a_tumour_label_do_not_count_and_unlabelled_grades_do(
 
 
 def test_a_specimen_that_a_later_network_never_saw_has_no_answer_there():
-    table = predictions()
+    table = predictions(models=MODELS)
     gone = table["specimen_id"].str.endswith("7") & (table["task"] == "grade")
     cascade, _ = cascade_of(table[~gone])
     lost = sum(n for path, n in cascade.paths.items() if path[2] == "no answer")
@@ -122,13 +128,15 @@ def test_a_specimen_that_a_later_network_never_saw_has_no_answer_there():
     assert 0 < lost < 20
 
 
-@pytest.mark.parametrize("protocol", ["strict", "paper"])
-def test_specimens_of_several_folds_go_their_way_fold_by_fold(protocol):
-    table = predictions()
-    more = table.assign(fold=table["fold"] + 1, y_score=1 - table["y_score"])
-    cascade, _ = cascade_of(pd.concat([table, more], ignore_index=True), protocol)
-    assert cascade.first.total() == cascade.paths.total() == 300
-    assert cascade.later["grade"].total() == cascade.first.table["positive"]["positive"]
+def test_specimens_of_several_folds_go_their_way_fold_by_fold():
+    first, second = predictions(models=MODELS[:1]), predictions(models=MODELS[:1])
+    second = second.assign(fold=1, y_score=1 - second["y_score"] ** 2).astype(first.dtypes)
+    both, *alone = (cascade_of(table)[0] for table in (pd.concat([first, second], ignore_index=True), first, second))
+    assert both.paths == alone[0].paths + alone[1].paths
+    assert both.paths.total() == 300
+    assert both.missed == alone[0].missed + alone[1].missed
+    for name, found in both.end_to_end.items():
+        assert found.value == pytest.approx(np.mean([cascade.end_to_end[name].value for cascade in alone]))
 
 
 def test_the_answering_model_is_the_best_on_tuning_rows_and_never_on_test_rows():
@@ -145,15 +153,15 @@ def test_the_answering_model_is_the_best_on_tuning_rows_and_never_on_test_rows()
 
 
 def test_the_order_of_rows_does_not_matter():
-    table = decided(predictions(), indeterminate=0.1)
+    table = decided(predictions(models=MODELS), indeterminate=0.1)
     assert cascade_of(shuffled(table))[0].to_json() == cascade_of(table)[0].to_json()
 
 
 def test_there_is_no_cascade_without_calls_or_without_the_tumour_task():
-    assert analyse(predictions(n_tune=0)).cascades == {}
-    assert analyse(predictions(tasks=LATER)).cascades == {}
+    assert analyse(predictions(n_tune=0, models=MODELS)).cascades == {}
+    assert analyse(predictions(models=MODELS, tasks=LATER)).cascades == {}
     strict, paper = protocols("both")
-    table = predictions(n_tune=0)
+    table = predictions(n_tune=0, models=MODELS)
     for protocol, expected in ((strict, False), (paper, True)):
         results = {task: evaluate_task(table, task, protocol) for task in ("tumor", *LATER)}
         found = run_cascade(table, results, dict.fromkeys(results, "fl-finetune"))
@@ -161,14 +169,16 @@ def test_there_is_no_cascade_without_calls_or_without_the_tumour_task():
 
 
 def test_one_network_alone_is_a_cascade_as_well():
-    cascade, _ = cascade_of(predictions(tasks=("tumor", "ki67")))
+    cascade, _ = cascade_of(predictions(models=MODELS, tasks=("tumor", "ki67")))
     assert set(cascade.later) == {"ki67"}
     assert all(len(path) == 3 for path in cascade.paths)
-    alone, _ = cascade_of(predictions(tasks=("tumor",)))
+    alone, _ = cascade_of(predictions(models=MODELS, tasks=("tumor",)))
     assert (alone.later, alone.intruders, alone.missed_by) == ({}, {}, {})
 
 
-@pytest.mark.parametrize("table", [predictions(patients=1), predictions().assign(y_score=0.5)])
+@pytest.mark.parametrize(
+    "table", [predictions(patients=1, models=MODELS), predictions(models=MODELS).assign(y_score=0.5)]
+)
 def test_one_patient_and_constant_scores_give_strict_json(table):
     found = cascade_of(table)[0].to_json()
     assert json.loads(json.dumps(found, allow_nan=False)) == found

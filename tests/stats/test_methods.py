@@ -172,9 +172,9 @@ def test_pairing_takes_what_both_have_in_one_order():
 
 
 def test_a_model_of_one_fold_is_paired_with_that_fold_of_a_model_of_several():
-    table = predictions(models=("fl-finetune",))
+    table = predictions(models=("fl-finetune",)).assign(fold=lambda rows: rows["fold"] + 1)
     several = pd.concat([table.assign(fold=fold, model="several") for fold in (0, 1)])
-    several.loc[several["fold"] == 1, "y_score"] = 0.5
+    several.loc[several["fold"] == 0, "y_score"] = 0.5
     methods = model_methods(pd.concat([table, several.astype(table.dtypes)]), "tumor", rule=RULE)
     a, b = paired(methods["fl-finetune"], methods["several"])
     assert a.y_true.size == 150

@@ -95,7 +95,9 @@ def test_swapping_the_methods_flips_every_sign(protocol):
 
 
 def test_strict_p_values_are_those_of_all_swaps_of_whole_patients():
-    a, b = list(methods_of(predictions(), Strict()).values())[::2]
+    table = predictions()
+    table["y_score"] **= np.where(table["model"] == "wl-finetune", 6, 1)  # another scale
+    a, b = list(methods_of(table, Strict()).values())[::2]
     names = ("auc", "sensitivity", "specificity", "ppv", "accuracy")
     found = Strict().compare(a, b, names)
     patients = sorted(set(a.patients))

@@ -104,7 +104,6 @@ def run_cascade(
         return None
     first = first.take(~np.isnan(first.y_true))
     tumour, called = first.y_true > 0.5, first.calls > 0.5
-    called[~first.answered] = False
     later, intruders, missed_by, methods = {}, {}, {}, {}
     for task in ("grade", "ki67"):
         method = _system(predictions, results, primaries, task)

@@ -9,7 +9,7 @@ from ._analysis import Analysis, TaskAnalysis
 from ._cascade import FIRST
 from ._checklists import CHECKLISTS, fill, load_checklist
 from ._document import Document, Section, Table
-from ._methods_text import methods_text
+from ._methods_text import coverage_text, methods_text
 from ._study_figures import (
     cascade_figure,
     five_ala_figure,
@@ -151,7 +151,7 @@ def _other_protocol(analysis: Analysis, name: str, readers: Sequence[Table]) -> 
         tables += cascade_tables(name, analysis.cascades[name])
     figure = protocol_figure(analysis)
     title = f"The {name} protocol, beside the {analysis.protocol} one"
-    return Section(f"protocol-{name}", title, (), tuple(tables), (figure,) if figure else ())
+    return Section(f"protocol-{name}", title, (coverage_text(),), tuple(tables), (figure,) if figure else ())
 
 
 def _checklists(facts: Mapping[str, str]) -> Section:

@@ -270,7 +270,7 @@ def patient_table(task: str, analysis: TaskAnalysis) -> Table:
     for patient in sorted(set(primary.patients)):
         own = primary.take(primary.patients == patient)
         positive = own.y_true > 0.5
-        right = np.where(own.answered, (own.calls > 0.5) == positive, False)
+        right = (own.calls > 0.5) == positive
         asked = own.answered
         sens: Cell = float(right[positive & asked].mean()) if (positive & asked).any() else None
         spec: Cell = float(right[~positive & asked].mean()) if (~positive & asked).any() else None
