@@ -47,9 +47,9 @@ def coverage_text() -> str:
     """How far the paper's intervals can be trusted, by simulation."""
     strict, paper = ({n: f"{100 * share:.0f} %" for n, share in COVERAGE[name].items()} for name in ("strict", "paper"))
     return (
-        "In simulated cohorts of uneven patients (intraclass correlation 0.1, AUC 0.945; make bench-coverage) the paper's "
-        f"95 % interval of the AUC holds the true value in {paper[7]} with 7 test patients and in {paper[23]} with 23, the "
-        f"strict one in {strict[7]} and {strict[23]}."
+        "In simulated cohorts of uneven patients (intraclass correlation 0.1, AUC 0.945; make bench-coverage) the "
+        f"paper's 95 % interval of the AUC holds the true value in {paper[7]} with 7 test patients and in {paper[23]} "
+        f"with 23, the strict one in {strict[7]} and {strict[23]}."
     )
 
 
