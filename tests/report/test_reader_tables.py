@@ -7,7 +7,9 @@ from statsmodels.stats.inter_rater import fleiss_kappa as reference_kappa
 from tests.report.studies import predictions, readings
 
 from glioscope.cohort import StudyInfo
+from glioscope.report import StudyInputs
 from glioscope.report._analysis import analyse
+from glioscope.report._evaluate import _agreement
 from glioscope.report._reader_tables import error_list_table, pathologist_agreement, reader_tables
 from glioscope.report._tables import table_csv, table_html, table_latex
 
@@ -160,3 +162,9 @@ def test_pathologists_who_all_say_the_same_print():
     table, pairs, _ = pathologist_agreement(pathology().assign(who_grade="4"), {})
     assert table_csv(table)
     assert pairs[0].counts[3][3] == 120
+
+
+def test_six_pathologists_stand_in_the_table_and_as_many_pairs_as_it_holds_in_the_figure():
+    section = _agreement(StudyInputs(TABLE, pathology=pathology(raters="UVWXYZ")))
+    assert len(section.tables[0].rows) == 1 + 2 * 15
+    assert len(section.figures) == 1

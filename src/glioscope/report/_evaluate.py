@@ -16,7 +16,7 @@ from ._analysis import Analysis, analyse
 from ._checklists import study_facts
 from ._document import Section, Table
 from ._facts import run_facts
-from ._figure_files import start_workers, write_figures
+from ._figure_files import drawing_workers, write_figures
 from ._figures_errors import agreement as agreement_figure
 from ._html import render_html
 from ._pdf import write_pdf
@@ -87,25 +87,24 @@ def evaluate_study(
     if not out_of_fold:
         _refuse_seen(inputs.predictions, bundles)
     levels = {b.task.name: b.task.levels for b in bundles if b.task.levels}
-    starting = start_workers()
-    say("analysing")
-    analysis = analyse(
-        inputs.predictions,
-        readings=inputs.readings,
-        study=inputs.study,
-        protocol=protocol,
-        thresholds=thresholds,
-        levels=levels,
-        seed=seed,
-    )
-    starting.join()
-    with atomic_folder(folder) as part:
-        metrics = {"data_kind": inputs.data_kind, **analysis.to_json()}
-        write_text(part / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False))
-        say("drawing")
-        _write_report(inputs, analysis, bundles, part, pdf, say)
-        for bundle in bundles:
-            _write_card(part / "model-cards", inputs.suite, bundle, analysis)
+    with drawing_workers():
+        say("analysing")
+        analysis = analyse(
+            inputs.predictions,
+            readings=inputs.readings,
+            study=inputs.study,
+            protocol=protocol,
+            thresholds=thresholds,
+            levels=levels,
+            seed=seed,
+        )
+        with atomic_folder(folder) as part:
+            metrics = {"data_kind": inputs.data_kind, **analysis.to_json()}
+            write_text(part / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False))
+            say("drawing")
+            _write_report(inputs, analysis, bundles, part, pdf, say)
+            for bundle in bundles:
+                _write_card(part / "model-cards", inputs.suite, bundle, analysis)
     return analysis
 
 

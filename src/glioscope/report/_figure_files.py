@@ -1,12 +1,13 @@
 """Figures of the report as files: SVG and PDF for a journal, PNG of 300 dpi for slides."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Final
 
 from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky import get_reusable_executor
 
 from glioscope._drawing import OPTIONS, draw, set_up, use_print_fonts
 from glioscope.core import atomic_file
@@ -21,12 +22,20 @@ _MAX_WORKERS: Final = 4
 """Each holds about 120 MB."""
 
 
-def start_workers() -> Thread:
-    """Let the processes that draw start while something else is done; `write_figures` then finds them ready."""
+@contextmanager
+def drawing_workers() -> Iterator[None]:
+    """Inside it the processes that `write_figures` draws in start while something else is done; after it they are gone.
+
+    Left alone they would keep a command waiting for most of a second at its end.
+    """
     pool = _pool(_MAX_WORKERS * _FIGURES_PER_WORKER)
     starting = Thread(target=pool, args=([delayed(int)() for _ in range(pool.n_jobs)],), daemon=True)
     starting.start()
-    return starting
+    try:
+        yield
+    finally:
+        starting.join()
+        get_reusable_executor().shutdown(wait=False, kill_workers=True)
 
 
 def write_figures(figures: Sequence[Figure], folder: Path | str) -> dict[str, str]:
