@@ -239,7 +239,7 @@ ODD = {
     "no answers": BASE.assign(decision="not_assessable"),
     "folds without tuning": folded(tune=False, **FEW),
     "one model": predictions(tasks=("tumor",), models=("fl",)),
-    "eight models": predictions(tasks=("tumor",), models=[f"m{i}" for i in range(8)]),
+    "seven models": predictions(tasks=("tumor",), models=[f"m{i}" for i in range(7)]),
     "one specimen": BASE[(BASE["split"] == "tune") | (BASE["specimen_id"] == "p00-000")],
     "one specimen a patient": BASE[(BASE["split"] == "tune") | ~BASE.duplicated(["patient_id", "task", "model"])],
     "blank folds": BASE.assign(fold=pd.array([pd.NA] * len(BASE), dtype="Int64")),

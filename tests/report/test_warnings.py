@@ -21,7 +21,8 @@ def study(*tests, name="main"):
 
 
 PLAIN = predictions()
-MANY = predictions(patients=12, n=300, tasks=("tumor",), models=("fl-probe", "wl-probe"))
+FEW = {"tasks": ("tumor",), "models": ("fl-probe", "wl-probe")}
+MANY = predictions(patients=12, n=300, **FEW)
 
 
 def test_tasks_with_the_same_warning_share_it():
@@ -74,8 +75,8 @@ def test_where_thresholds_come_from_is_said_where_it_matters():
     assert warned(PLAIN, "no threshold is known") == ""
     assert "for fl-finetune, fl-probe, wl-finetune" in warned(predictions(n_tune=0), "no threshold is known")
     assert "paper protocol" in warned(MANY, "flatters", protocol="both")
-    assert "a scale of its own" in warned(folded(tune=False), "pooled as they are")
-    assert warned(folded(), "pooled as they are") == ""
+    assert "a scale of its own" in warned(folded(tune=False, **FEW), "pooled as they are")
+    assert warned(folded(**FEW), "pooled as they are") == ""
 
 
 def test_specimens_without_an_answer_are_counted():
