@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from glioscope import __version__
-from glioscope.stats import N_PERMUTATIONS, N_RESAMPLES
+from glioscope.stats import N_PERMUTATIONS, N_RESAMPLES, Operating
 
 from ._analysis import Analysis, TaskAnalysis
 from ._calibration_study import CALIBRATORS
@@ -82,9 +82,15 @@ def _data(tasks: dict[str, TaskAnalysis]) -> str:
     return f"Data. Test specimens with a known label. {'. '.join(parts)}. Missing labels were left out, never negative."
 
 
+def _origin(operating: Operating) -> str:
+    if operating.rule in ("decision column", "fixed"):
+        return {"decision column": "decisions made before", "fixed": "a threshold that was given"}[operating.rule]
+    return f"{operating.rule} on {operating.chosen_on}"
+
+
 def _thresholds(tasks: Iterable[TaskAnalysis]) -> str:
     used = {
-        f"{method.operating.rule} on {method.operating.chosen_on}"
+        _origin(method.operating)
         for analysis in tasks
         for method in analysis.result.methods.values()
         if method.operating is not None

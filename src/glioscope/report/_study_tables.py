@@ -114,8 +114,16 @@ def _interval_note(tasks: Mapping[str, TaskAnalysis], protocol: str) -> str:
 
 
 def _differences(name: str, protocol: str, tasks: Mapping[str, TaskAnalysis]) -> list[Table]:
-    tests = [test for analysis in tasks.values() for test in analysis.comparisons if "each reader" not in test.family]
-    alone = [test for analysis in tasks.values() for test in analysis.comparisons if "each reader" in test.family]
+    readers = {
+        method.name
+        for analysis in tasks.values()
+        if analysis.readers
+        for panel in analysis.readers.panels.values()
+        for method in panel.readers.values()
+    }
+    every = [test for analysis in tasks.values() for test in analysis.comparisons]
+    alone = [test for test in every if test.b in readers]
+    tests = [test for test in every if test.b not in readers]
     title = f"Differences: {', '.join(task_title(t) for t in tasks)} ({protocol} protocol)"
     made = [_tests(name, title, tests)] if tests else []
     if alone:

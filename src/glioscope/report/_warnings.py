@@ -87,7 +87,7 @@ def _sizes(analysis: "TaskAnalysis") -> Iterator[str]:
     if len(present) < 2:
         yield f"all {len(truth)} test specimens are {present[0]}; there is no AUC"
     few = [f"{n} {level}" for level, n in counts.items() if n < FEW_CASES]
-    if few:
+    if few and len(present) > 1:
         yield f"{', '.join(few)} test specimens, fewer than {FEW_CASES}"
 
 
