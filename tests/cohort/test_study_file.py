@@ -124,3 +124,11 @@ def test_a_simulated_study_is_read_and_says_that_it_is_simulated(tmp_path):
     assert study.data_kind == "simulated"
     assert study.ethics.committee is None
     assert (study.flow.enrolled, study.flow.specimens_analysed) == (2, 20)
+
+
+def test_a_test_of_two_families_is_refused_even_with_its_methods_swapped(tmp_path):
+    one = '[[comparisons.families]]\nname = "{}"\ntests = [{{ task = "tumor", a = "{}", b = "{}", metric = "auc" }}]\n'
+    path = tmp_path / "study.toml"
+    path.write_text(one.format("p", "fl", "wl") + one.format("q", "wl", "fl"))
+    with pytest.raises(InputError, match="over all families, test 'tumor fl against wl in auc' stands twice"):
+        read_study(path)

@@ -256,3 +256,26 @@ def test_an_odd_table_is_analysed_and_warned_of(table):
     found = analyse(table, protocol="both", readings=READ)
     assert json.loads(json.dumps(found.to_json(), allow_nan=False)) == found.to_json()
     assert found.warnings
+
+
+def test_a_label_belongs_to_the_specimen_in_whichever_models_row_it_stands():
+    table = predictions(tasks=("tumor",))
+    first = table["model"].drop_duplicates().iloc[0]
+    blank = table.assign(y_true=table["y_true"].where(table["model"] == first))
+    whole, filled = (analyse(rows).to_json()["protocols"]["strict"]["tasks"]["tumor"] for rows in (table, blank))
+    assert filled == whole
+
+
+def test_a_wrong_label_does_not_make_a_built_in_task_ordinal():
+    table = predictions(tasks=("tumor",))
+    table.loc[table["specimen_id"] == table["specimen_id"].iloc[-1], "y_true"] = 2.0
+    with pytest.raises(InputError, match="has the label 2 in task tumor, which has 0 and 1 only"):
+        analyse(table)
+
+
+@pytest.mark.parametrize("name", ["tumor", "tumor: each reader"])
+def test_a_family_may_not_be_named_like_a_table_of_the_report(name):
+    tests = [{"task": "tumor", "a": "fl-finetune", "b": "wl-finetune", "metric": "auc"}]
+    study = StudyInfo.model_validate({"comparisons": {"families": [{"name": name, "tests": tests}]}})
+    with pytest.raises(InputError, match="has the name of a table of the report"):
+        analyse(predictions(), study=study)

@@ -23,7 +23,9 @@ def evaluate(
         list[Path], typer.Argument(help="Predictions: CSV, XLSX or Parquet; several files are one table.")
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder of the report; an earlier report there is replaced.")],
-    readings: Annotated[Path | None, typer.Option(help="What readers said of the same specimens.")] = None,
+    readings: Annotated[
+        Path | None, typer.Option(help="What readers said of the same specimens (tumour task).")
+    ] = None,
     study: Annotated[
         Path | None, typer.Option(help="study.toml: what only the authors know (docs/study-files.md).")
     ] = None,
@@ -36,7 +38,10 @@ def evaluate(
         str, typer.Option(help="strict (by patient), paper (as Shen et al. 2021), or both.")
     ] = "strict",
     threshold: Annotated[
-        list[str] | None, typer.Option(help="Fixed threshold on the score: 0.5, or tumor=0.5. Default: locked ones.")
+        list[str] | None,
+        typer.Option(
+            help="Fixed threshold on the score, 0.5 or tumor=0.5; repeatable. Default: decisions, else tuning rows."
+        ),
     ] = None,
     out_of_fold: Annotated[
         bool, typer.Option("--out-of-fold", help="The test rows are of models that did not see those patients.")

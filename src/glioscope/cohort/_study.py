@@ -241,6 +241,9 @@ class Comparisons(_Record):
         for family in self.families:
             tests = [f"{test.task} {test.a} against {test.b} in {test.metric}" for test in family.tests]
             _refuse_repeated(tests, f"family {family.name!r}: test")
+        everywhere = [t for family in self.families for t in family.tests]
+        pairs = [f"{t.task} {' against '.join(sorted((t.a, t.b)))} in {t.metric}" for t in everywhere]
+        _refuse_repeated(pairs, "over all families, test")
         return self
 
 

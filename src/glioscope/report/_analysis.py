@@ -125,6 +125,9 @@ def analyse(
     InputError : no test row; a threshold for an unknown or an ordinal task; a primary model or a test of
         `study.toml` that does not exist.
     """
+    # A label belongs to a specimen, whichever model's row it stands in.
+    labels = predictions.groupby(["task", "specimen_id"], sort=False)["y_true"].transform("first")
+    predictions = predictions.assign(y_true=labels)
     test = predictions[predictions["split"] == "test"]
     if test.empty:
         raise InputError("the predictions table has no test row")
@@ -137,7 +140,7 @@ def analyse(
 
     def of_task(name: str) -> tuple[dict[str, TaskAnalysis], list[str]]:
         rows = predictions[predictions["task"] == name]
-        ordered = tuple((levels or {}).get(name) or _levels_of(rows))
+        ordered = tuple((levels or {}).get(name) or _levels_of(name, rows))
         read = readings if name == readable else None
         return _under_all(chosen, name, rows, ordered, thresholds or {}, read, info)
 
@@ -223,8 +226,14 @@ def _cascade(predictions: "pd.DataFrame", tasks: Mapping[str, TaskAnalysis]) -> 
     return run_cascade(predictions, results, {name: analysis.primary for name, analysis in tasks.items()})
 
 
-def _levels_of(rows: "pd.DataFrame") -> tuple[str, ...]:
-    """Numbers of the levels of a task that shows itself to be ordinal; () for two classes."""
+def _levels_of(name: str, rows: "pd.DataFrame") -> tuple[str, ...]:
+    """Numbers of the levels of a task that shows itself to be ordinal; () for two classes, as built-in tasks have."""
+    if name in BUILT_IN_TASKS and not BUILT_IN_TASKS[name].ordinal:
+        wrong = rows[rows["y_true"] > 1]
+        if len(wrong):
+            specimen, label = wrong["specimen_id"].iloc[0], wrong["y_true"].iloc[0]
+            raise InputError(f"specimen {specimen} has the label {label:g} in task {name}, which has 0 and 1 only")
+        return ()
     top = rows["y_true"].max()
     answered = rows["level"].max() if "level" in rows and rows["level"].notna().any() else 0
     highest = max(0 if np.isnan(top) else int(top), int(answered))
@@ -248,6 +257,10 @@ def _check_planned(info: StudyInfo, test: "pd.DataFrame") -> None:
     """What was planned and cannot be done is an error: left out silently, a family would be smaller than declared."""
     tasks = set(map(str, test["task"].drop_duplicates()))
     for family in info.comparisons.families:
+        if family.name.removesuffix(": each reader") in tasks:
+            raise InputError(
+                f"study.toml: family {family.name!r} has the name of a table of the report; choose another"
+            )
         for planned in family.tests:
             if planned.task not in tasks:
                 raise InputError(

@@ -169,7 +169,8 @@ def _methods_of(tests: Sequence[Compared]) -> tuple[str, ...]:
     return (
         f"Intervals and tests: {'; '.join(used)}.",
         "P, one-sided, is against A being no better than B. P, Holm, is two-sided, adjusted within the family. "
-        "(least ...) is the smallest P that so few patients could have given.",
+        "(least ...) is the smallest P that so few patients could have given. Differences to readers are to these "
+        "readers; for readers like them see the multi-reader analysis.",
     )
 
 

@@ -54,9 +54,24 @@ def input_warnings(predictions: "pd.DataFrame") -> Warnings:
                 "specimens were tested in several folds; each fold's answer counts as one more, and readers, who "
                 "answered once, are not compared with models",
             )
+        yield from ((task, text) for text in _uneven(rows))
         for model, of in known.groupby("model", sort=False):
             if len(of) > 1 and of["y_score"].min() == of["y_score"].max():
                 yield task, f"all {len(of)} scores of {model} are {of['y_score'].iloc[0]:g}; it tells nothing"
+
+
+def _uneven(rows: "pd.DataFrame") -> Iterator[str]:
+    """Decisions that miss here and there, and models of several folds beside models of one."""
+    repeated = {
+        str(model): bool(of["specimen_id"].duplicated().any()) for model, of in rows.groupby("model", sort=False)
+    }
+    if len(set(repeated.values())) > 1:
+        folds = ", ".join(model for model, several in repeated.items() if several)
+        yield f"{folds} tested specimens in several folds and other models did not: they are not compared"
+    for model, of in rows.groupby("model", sort=False):
+        blank = int((of["decision"] == "").sum()) if "decision" in of else len(of)
+        if 0 < blank < len(of):
+            yield f"{blank} of {len(of)} test specimens of {model} have no decision, so its decisions are not used"
 
 
 def claim_warnings(protocol: str, tasks: Mapping[str, "TaskAnalysis"]) -> Warnings:
@@ -129,7 +144,7 @@ def _floors(protocol: str, analysis: "TaskAnalysis") -> Iterator[str]:
         few = f"{n} patients" if protocol == "strict" else "so few specimens on which two methods differ"
         yield (
             f"{protocol} protocol: {len(at_floor)} of {len(analysis.comparisons)} P values could not have been smaller "
-            f"with {few}; they are floors, not evidence"
+            f"with {few}, only with more"
         )
 
 

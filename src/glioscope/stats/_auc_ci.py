@@ -116,7 +116,9 @@ def _by_patient(
         return Estimate(area, method=name, n_groups=n_groups, note=note)
     if area in (0.0, 1.0):
         limits = _perfect(area, patients[fewest], level)
-        return Estimate(area, *limits, name, 0, n_groups, "perfect AUC: exact binomial interval of the patients")
+        return Estimate(
+            area, *limits, "clopper-pearson of patients", 0, n_groups, f"an AUC of {area:g} has no variance"
+        )
     if scores.min() == scores.max():
         return Estimate(area, method=name, n_groups=n_groups, note=_CONSTANT)
     if method == "jackknife":

@@ -51,11 +51,13 @@ def jackknife_estimate(
         note = "without one of the patients it does not exist: no interval by patient"
         return Estimate(value, method=method, n_groups=n_groups, note=note)
     error = float(np.sqrt((n_groups - 1) / n_groups * np.sum((without - value) ** 2)))
+    if scale == "logit" and not 0 < value < 1:
+        return Estimate(value, method=method, n_groups=n_groups, note=f"a value of {value:g} has no variance")
+    if error <= 1e-12:
+        return Estimate(value, method=method, n_groups=n_groups, note="no spread between patients: no interval")
     quantile = float(special.stdtrit(n_groups - 1, (1 + level) / 2))
     if scale == "identity":
         return Estimate(value, value - quantile * error, value + quantile * error, method, 0, n_groups)
-    if not 0 < value < 1:
-        return Estimate(value, method=method, n_groups=n_groups, note=f"a value of {value:g} has no variance")
     half, centre = quantile * error / (value * (1 - value)), special.logit(value)
     return Estimate(
         value, float(special.expit(centre - half)), float(special.expit(centre + half)), method, 0, n_groups

@@ -153,10 +153,7 @@ class Paper:
         if given or np.isnan(method.y_score).any() or not method.both_classes:
             return method
         rule = paper_rule(task)
-        at = operating_point(method.y_true, method.y_score, rule).threshold
-        calls = (method.y_score >= at).astype(np.float64)
-        calls[np.isin(method.answers, UNANSWERED)] = np.nan
-        return replace(method, calls=calls, operating=Operating(rule, {-1: at}, "test"))
+        return _chosen_here(method, rule)
 
     def metrics(self, method: Method) -> dict[str, Estimate]:
         """Percentile intervals of the bootstrap of specimens."""
@@ -175,6 +172,7 @@ class Paper:
             if pair is None:
                 found[metric] = _NOTHING
                 continue
+            pair = (_chosen_again(pair[0]), _chosen_again(pair[1]))
             size = pair[0].y_true.size  # AUC and rates share resamples unless specimens went unanswered
             if size not in drawn:
                 drawn[size] = [self._bootstraps(method) for method in pair]
@@ -189,24 +187,23 @@ class Paper:
         """Metric -> resamples that hold it."""
         scored = method.both_classes and not np.isnan(method.y_score).any()
         rule = method.operating.rule if method.operating is not None and method.operating.chosen_on == "test" else None
-        if scored and rule is not None and method.answered.all():
+        found = {}
+        if scored:
+            drawn = bootstrap(method.y_true, method.y_score, stratified=False, n_resamples=N_RESAMPLES, rng=self.seed)
+            found["auc"] = drawn
+        answered = method.take(method.answered)
+        if scored and rule is not None and answered.both_classes:
             drawn = bootstrap(
-                method.y_true,
-                method.y_score,
-                metrics=METRIC_NAMES,
+                answered.y_true,
+                answered.y_score,
+                metrics=RATE_NAMES,
                 threshold=rule,
                 stratified=False,
                 n_resamples=N_RESAMPLES,
                 rng=self.seed,
             )
-            return dict.fromkeys(METRIC_NAMES, drawn)
-        found = {}
-        if scored:
-            found["auc"] = bootstrap(
-                method.y_true, method.y_score, stratified=False, n_resamples=N_RESAMPLES, rng=self.seed
-            )
-        if method.answered.any():
-            answered = method.take(method.answered)
+            found |= dict.fromkeys(RATE_NAMES, drawn)
+        elif answered.y_true.size:
             drawn = bootstrap_calls(
                 answered.y_true > 0.5,
                 answered.calls,
@@ -228,6 +225,26 @@ def protocols(names: str, seed: int = 0) -> list[Protocol]:
     if chosen[0] not in PROTOCOLS:
         raise InputError(f"protocol {names!r} is unknown; give strict, paper or both")
     return [PROTOCOLS[name](seed=seed) for name in chosen]
+
+
+def _chosen_here(method: Method, rule: str) -> Method:
+    """The method with calls at the threshold that the rule chooses on the specimens that got an answer."""
+    silent = np.isin(method.answers, UNANSWERED)
+    asked = method.take(~silent)
+    if not asked.both_classes:
+        return method
+    at = operating_point(asked.y_true, asked.y_score, rule).threshold
+    calls = (method.y_score >= at).astype(np.float64)
+    calls[silent] = np.nan
+    return replace(method, calls=calls, operating=Operating(rule, {-1: at}, "test"))
+
+
+def _chosen_again(method: Method) -> Method:
+    """A method whose threshold was chosen on test specimens, chosen on these of them."""
+    chosen = method.operating is not None and method.operating.chosen_on == "test"
+    if method.operating is None or not chosen or np.isnan(method.y_score).any():
+        return method
+    return _chosen_here(method, method.operating.rule)
 
 
 def _pair(a: Method, b: Method, metric: str) -> tuple[Method, Method] | None:
