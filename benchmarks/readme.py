@@ -40,8 +40,10 @@ def study_section(metrics: dict[str, Any]) -> str:
     introduced = ", ".join(str(e["introduced"]) for e in errors)
     names = ", ".join(f"{e['reader']} {e['modality'].upper()}" for e in errors)
     lines += ["", f"Readers' errors ({names}) that {primary} corrects: {corrected}; that it introduces: {introduced}."]
-    warnings = [f"- {warning}" for warning in metrics["warnings"]]
-    return "\n".join([*lines, "", "The report's own warnings:", "", *warnings])
+    of_tumour = [warning for warning in metrics["warnings"] if "tumor" in warning.partition(":")[0].split(", ")]
+    rest = len(metrics["warnings"]) - len(of_tumour)
+    warned = [f"- {warning}" for warning in of_tumour]
+    return "\n".join([*lines, "", f"The report's own warnings of this task (and {rest} of others):", "", *warned])
 
 
 def _value(estimate: dict[str, Any]) -> str:
