@@ -61,7 +61,6 @@ from ._ordinal import level_probabilities, one_against_rest_auc, quadratic_kappa
 from ._permutation import SignFlipResult, permutation_test, sign_flip_pvalue
 from ._precision_recall import PrecisionRecallCurve, average_precision, precision_recall_curve
 from ._protocols import (
-    METRIC_NAMES,
     N_PERMUTATIONS,
     N_RESAMPLES,
     RATE_NAMES,
@@ -89,7 +88,6 @@ from ._sample_size import (
 __all__ = [
     "LEVEL_PROBABILITY",
     "METRICS_SCHEMA",
-    "METRIC_NAMES",
     "N_PERMUTATIONS",
     "N_RESAMPLES",
     "RATES",

@@ -31,7 +31,6 @@ from ._rates import RATES
 from ._roc import auc
 
 RATE_NAMES = tuple(RATES)
-METRIC_NAMES = ("auc", *RATE_NAMES)
 N_RESAMPLES = 1000
 N_PERMUTATIONS = 10_000
 _NOTHING = Comparison(float("nan"), note="no specimen that both answered; for an AUC one class only, or no scores")
