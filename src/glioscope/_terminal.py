@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +12,10 @@ from rich.text import Text
 from glioscope import RESEARCH_USE
 from glioscope.core import Decision, Diagnosis, TaskDiagnosis
 
-SCORE = "score >= locked threshold; the score is not a probability"
+PROBABILITY = (
+    "%: calibrated probability of the answer and its 95 % interval (of 'indeterminate': of the positive class); "
+    "a score is no probability"
+)
 TRAINED_ON = {"simulated": "Trained on SIMULATED images.", "real": "Trained on real images."}
 UNSTATED = "The training manifest did not say whether its images are real."
 # Names of files and specimens are printed as they are: "[red]" or ":warning:" in one is no markup.
@@ -72,7 +76,19 @@ def print_answers(answers: Sequence[Diagnosis], bundles: Mapping[str, str], data
     out.print(table)
     for note, number in notes.items():
         out.print(f"[{number}] {note}", soft_wrap=True)
-    for line in (SCORE, f"{TRAINED_ON.get(data_kind, UNSTATED)} {RESEARCH_USE}"):
+    print_basis(data_kind, PROBABILITY)
+
+
+def print_tally(decisions: Mapping[str, int], path: Path, before: int, data_kind: str) -> None:
+    """How many answers of each kind went to a file, `before` of them in an earlier run."""
+    words = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(decisions.items()))
+    out.print(f"{path}: {words or 'nothing left to do'}" + (f"; {before} answered before" if before else ""))
+    print_basis(data_kind)
+
+
+def print_basis(data_kind: str, *lines: str) -> None:
+    """What the answers rest on, and the notice."""
+    for line in (*lines, f"{TRAINED_ON.get(data_kind, UNSTATED)} {RESEARCH_USE}"):
         out.print(line, style="dim", soft_wrap=True)
 
 
@@ -85,13 +101,30 @@ def _diagnosis_row(answer: Diagnosis, tasks: list[str], notes: dict[str, int]) -
 
 
 def _answer_cell(answer: TaskDiagnosis, notes: dict[str, int]) -> str:
-    """The answer with its score, the locked threshold that it is above or below, and the numbers of its notes."""
-    shown = answer.answer
-    if answer.y_score is not None:
-        shown += f" {answer.y_score:.2f}"
-    if answer.threshold is not None:
-        shown += f" {'>=' if answer.decision is Decision.POSITIVE else '<'} {answer.threshold:.2f}"
-    return shown + "".join(f" [{notes.setdefault(reason, len(notes) + 1)}]" for reason in answer.reasons)
+    """The answer with its probability and interval, or its score where it has none, and the numbers of its notes."""
+    shown = answer.answer + _certainty(answer)
+    return shown + "".join(f" [{notes.setdefault(r.sentence, len(notes) + 1)}]" for r in answer.reasons)
+
+
+def _certainty(answer: TaskDiagnosis) -> str:
+    if answer.level_probabilities:
+        return f" {100 * max(answer.level_probabilities):.0f} %"
+    if answer.y_probability is not None and answer.y_interval is not None:
+        values = (answer.y_probability, *answer.y_interval)
+        if answer.decision is Decision.NEGATIVE:
+            values = (1 - values[0], 1 - values[2], 1 - values[1])
+        middle, low, high = (f"{100 * value:.0f}" for value in values)
+        return f" {middle} % ({low}-{high})"
+    if answer.y_score is None or answer.threshold is None:
+        return ""
+    sign = ">=" if answer.y_score >= answer.threshold else "<"
+    return f", score {_apart(answer.y_score, answer.threshold)} {sign} {_apart(answer.threshold, answer.y_score)}"
+
+
+def _apart(value: float, other: float) -> str:
+    """Two digits, or as many more as tell a score from its threshold."""
+    digits = next((d for d in range(2, 7) if f"{value:.{d}f}" != f"{other:.{d}f}"), 2)
+    return f"{value:.{digits}f}"
 
 
 def print_metrics(metrics: dict[str, Any], data_kind: str) -> None:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from glioscope.core import Canvas, FLPlan, WLPlan
 from glioscope.imaging import cut, network_input, place
+from glioscope.imaging._canvas import to_uint8
 
 small = st.integers(-20, 40)
 
@@ -61,3 +62,8 @@ def test_network_input_is_the_formula():
 def test_network_input_refuses_other_arrays(images):
     with pytest.raises(ValueError, match="uint8"):
         network_input(images, FLPlan())
+
+
+def test_to_uint8_rounds_to_nearest_and_holds_the_ends():
+    image = np.random.default_rng(0).uniform(-0.3, 1.3, (64, 64)).astype(np.float32)
+    np.testing.assert_array_equal(to_uint8(image), np.rint(np.clip(image, 0, 1) * np.float32(255)))

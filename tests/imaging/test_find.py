@@ -1,5 +1,6 @@
 """Specimens found in drawn frames, scored against the truth at an overlap (IoU) of 0.5."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -106,6 +107,37 @@ def test_reading_order_and_the_same_answer_twice():
     np.testing.assert_allclose(centres, [p[:2] for p in places], atol=6)
     again = find_specimens(scene.fl, scene.wl, mm_per_px=MM_PER_PX)
     assert [r.box for r in again] == [r.box for r in regions]
+
+
+@pytest.mark.parametrize("use_wl", [True, False])
+def test_the_same_answer_on_any_number_of_threads(use_wl):
+    scene = tray(1)
+    found, threads = [], cv2.getNumThreads()
+    try:
+        for number in (1, 2, 4):
+            cv2.setNumThreads(number)
+            found.append(find_specimens(scene.fl, scene.wl if use_wl else None, mm_per_px=MM_PER_PX))
+    finally:
+        cv2.setNumThreads(threads)
+    for other in found[1:]:
+        assert [r.box for r in other] == [r.box for r in found[0]]
+        assert all(a.mask.tobytes() == b.mask.tobytes() for a, b in zip(other, found[0], strict=True))
+
+
+@pytest.mark.parametrize("use_wl", [True, False])
+def test_a_dark_band_within_a_specimen_does_not_take_it_apart(use_wl):
+    scene = draw([(320, 256, 42, 6000)], seed=8)
+    band = np.abs(np.arange(scene.fl.shape[1]) - 320) < 5
+    scene.fl[:, band] = np.minimum(scene.fl[:, band], 1500)
+    assert score(scene, find_specimens(scene.fl, scene.wl if use_wl else None, mm_per_px=MM_PER_PX)) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("mm_per_px", [0.03, 0.07, 0.1, 0.4])
+def test_frames_of_any_scale_and_size_are_searched(mm_per_px):
+    radius = 4 / mm_per_px
+    shape = (round(14.7 / mm_per_px), round(19.3 / mm_per_px))
+    scene = draw([(shape[1] * 0.45, shape[0] * 0.55, radius, 5000)], seed=9, shape=shape)
+    assert score(scene, find_specimens(scene.fl, scene.wl, mm_per_px=mm_per_px)) == (1, 0, 0)
 
 
 def test_small_dirt_is_dropped():

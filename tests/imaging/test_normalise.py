@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from glioscope.core import Autocontrast, Normalisation
 from glioscope.imaging import normalise
-from glioscope.imaging._normalise import autocontrast
+from glioscope.imaging._normalise import autocontrast, robust_range
 
 KINDS = ["linear", "gamma", "asinh", "anscombe"]
 
@@ -62,3 +62,10 @@ def test_autocontrast_off_and_always():
     assert gain == pytest.approx(1 / 0.098, rel=0.01)
     assert (image.min(), image.max()) == (0, 1)
     assert autocontrast(np.full((8, 8), 0.3, np.float32), Autocontrast(mode="always"))[2] == 1
+
+
+@given(size=st.integers(1, 400), low=st.floats(0, 49), high=st.floats(51, 100), seed=st.integers(0, 99))
+def test_the_robust_range_is_that_of_numpy(size, low, high, seed):
+    image = np.random.default_rng(seed).random(size, np.float32)
+    expected = np.percentile(image.astype(np.float64), (low, high))
+    np.testing.assert_allclose(robust_range(image, Autocontrast(low=low, high=high)), expected, atol=1e-7)

@@ -20,7 +20,7 @@ from glioscope.cohort import (  # noqa: E402
     sources,
     split_patients,
 )
-from glioscope.core import Canvas, Decision, FLPlan, InputError, Modality, WLPlan  # noqa: E402
+from glioscope.core import BundleInfo, Canvas, Decision, FLPlan, InputError, Modality, WLPlan  # noqa: E402
 from glioscope.imaging import prepare_specimen, specimen_signal  # noqa: E402
 from glioscope.models import (  # noqa: E402
     FinetuneSettings,
@@ -31,9 +31,9 @@ from glioscope.models import (  # noqa: E402
     train_study,
 )
 from glioscope.models._resume import read_finished, write_finished  # noqa: E402
-from glioscope.runtime import Cascade  # noqa: E402
+from glioscope.runtime import Cascade, RuntimeSettings  # noqa: E402
 
-from ..commands import run  # noqa: E402
+from ..commands import refused, run  # noqa: E402
 from ..conftest import TASKS  # noqa: E402
 from ..suites import copy_suite  # noqa: E402
 from .test_export import info as bundle_info  # noqa: E402
@@ -105,7 +105,7 @@ def test_the_suite_chose_by_the_tuning_patients_and_says_who_trained_it(tiny_run
 @pytest.mark.parametrize("modality", ["fl", "wl", "fusion"])
 def test_theatre_and_training_give_the_same_scores(tiny_suite, cohort, predictions, tmp_path, modality):
     answers = {task: f"{task}-{modality}" for task in TASKS}
-    cascade = Cascade.load(copy_suite(tiny_suite, tmp_path / "suite", **answers), threads=1)
+    cascade = Cascade.load(copy_suite(tiny_suite, tmp_path / "suite", **answers), RuntimeSettings(threads=1))
     test = predictions[(predictions["split"] == "test") & (predictions["model"] == f"{modality}-probe")]
     expected = test.pivot_table(index="specimen_id", columns="task", values="y_score")
     decided = test[test["task"] == "tumor"].set_index("specimen_id")["decision"]
@@ -113,7 +113,7 @@ def test_theatre_and_training_give_the_same_scores(tiny_suite, cohort, predictio
     for source in sources(cohort):
         if source.specimen_id not in expected.index:
             continue
-        tumor, ki67 = cascade.diagnose(source).tasks
+        tumor, ki67 = cascade.diagnose_files(source).tasks
         assert tumor.y_score == pytest.approx(expected.loc[source.specimen_id, "tumor"], abs=1e-3)
         if abs(tumor.y_score - tumor.threshold) > 1e-3:
             assert tumor.decision == decided[source.specimen_id]
@@ -176,6 +176,72 @@ def training(tiny_cohort, **changes):
     }
     split = split_patients(cohort, tasks, seed=0)
     return [cohort, tasks, [Modality.FL], split, TrainSettings(**{**settings, **changes})]
+
+
+def test_promises_that_patients_cannot_keep_stop_the_run_before_it_starts(tiny_cohort, tmp_path):
+    given = training(tiny_cohort, miscoverage=0.1)
+    with pytest.raises(InputError, match=r"task tumor: a miscoverage of 0.1 cannot be promised to .* 9 patients"):
+        train_study(*given, tmp_path / "RUN", report=str, progress=False)
+    given = training(tiny_cohort, miscoverage=0.4, calibration_folds=0)
+    with pytest.raises(InputError, match=r"miscoverage 0.4 needs at least 2 calibration folds; there are 0"):
+        train_study(*given, tmp_path / "RUN", report=str, progress=False)
+    assert not (tmp_path / "RUN").exists()
+
+
+def test_a_promise_that_is_made_is_kept_by_decisions_probabilities_and_card(tiny_cohort, tmp_path):
+    result = train_study(*training(tiny_cohort, miscoverage=0.4), tmp_path, report=str, progress=False)
+    bundle = tmp_path / "suite" / "tumor-fl"
+    info = BundleInfo.model_validate_json((bundle / "bundle.json").read_text())
+    band, calibration = info.abstention, info.calibration[0]
+    assert (band.negative.refused, band.positive.refused) == ("", "")
+    assert set(band.by_patient) == {*info.provenance.train_patients, *info.provenance.tune_patients}
+    rows = result.predictions
+    logit = np.log(rows["y_score"] / (1 - rows["y_score"])).to_numpy()
+    expected = np.where(logit >= band.high, "positive", np.where(logit < band.low, "negative", "indeterminate"))
+    assert rows["decision"].tolist() == expected.tolist()
+    assert rows["y_probability"].tolist() == pytest.approx([calibration.probability(x)[0] for x in logit], abs=1e-9)
+    card = (bundle / "model_card.md").read_text()
+    assert f"Answered: {band.coverage:.1%} of the specimens" in card
+    for patient, risk in band.by_patient.items():
+        assert f"| {patient} | {risk.n} | {risk.answered} | {risk.wrong} |" in card
+    for promise in (band.negative, band.positive):
+        assert f"{promise.class_name}: at most 0.4 promised; achieved {promise.achieved:.3f}" in card
+
+
+def test_a_promise_asked_for_on_the_command_line_is_insisted_on(tiny_cohort, tmp_path):
+    given = ("train", tiny_cohort, "--out", tmp_path / "RUN", *ONE, "--miscoverage")
+    refused(run(*given, 0.1), "a miscoverage of 0.1 cannot be promised to")
+    refused(run(*given, 1.5), "miscoverage = 1.5")
+    refused(run(*given, 0.4, "--calibration-folds", 0), "needs at least 2 calibration folds")
+    refused(run(*given, 0.4, "--calibration-folds", 1), "give 0 or at least 2")
+
+
+def test_without_calibration_folds_a_bundle_answers_as_before(tiny_cohort, tmp_path):
+    result = train_study(*training(tiny_cohort, calibration_folds=0), tmp_path, report=str, progress=False)
+    info = BundleInfo.model_validate_json((tmp_path / "suite" / "tumor-fl" / "bundle.json").read_text())
+    assert (info.calibration, info.abstention) == ((), None)
+    assert result.predictions["y_probability"].isna().all()
+    assert set(result.predictions["decision"]) == {"positive", "negative"}
+    assert "No calibration and no abstention band" in (tmp_path / "suite" / "tumor-fl" / "model_card.md").read_text()
+
+
+def test_a_bundle_says_how_its_training_images_were_taken(tiny_suite, tiny_run, cohort):
+    by_role = patients_by_role(tiny_run, cohort)
+    rows = cohort.table[~cohort.table["patient_id"].isin(by_role["test"])]
+    fl, wl = (
+        BundleInfo.model_validate_json((tiny_suite / f"tumor-{m}" / "bundle.json").read_text()) for m in ("fl", "wl")
+    )
+    assert fl.conditions["distance_mm"] == (rows["distance_mm"].min(), rows["distance_mm"].max())
+    assert set(wl.conditions) == {"distance_mm", "mm_per_px"}
+    assert fl.conditions["fl_exposure_ms"] == (rows["fl_exposure_ms"].min(), rows["fl_exposure_ms"].max())
+    for info, name in ((fl, "fl"), (wl, "wl")):
+        low, high = info.cam_range[name]
+        assert low < high
+        assert info.envelope.n_images == len(rows)
+        vectors = np.load(tiny_suite / info.name / "envelope.npy", allow_pickle=False)
+        info.envelope.check(vectors, info.n_features)
+        assert "envelope.npy" in (tiny_suite / info.name / "SHA256SUMS").read_text()
+        assert info.quality.model_dump()[f"{name}_sharpness_min"] > 0
 
 
 @pytest.mark.parametrize("changed", ["suite/tumor-fl/model_card.md", "parts/tumor-fl.csv"])
@@ -284,12 +350,12 @@ def test_an_ordinal_task_is_judged_by_what_theatre_answers(graded):
     assert values["quadratic_kappa"]["value"] == pytest.approx(kappa)
     assert values["n_specimens"] == len(known)
     assert 0 <= values["auc"]["value"] <= 1
-    cascade = Cascade.load(result.suites[0], threads=1)
+    cascade = Cascade.load(result.suites[0], RuntimeSettings(threads=1))
     expected = rows[rows["fold"] == 0].set_index("specimen_id")
     asked = 0
     for source in sources(cohort):
         if source.specimen_id in expected.index:
-            answer = cascade.diagnose(source).tasks[1]
+            answer = cascade.diagnose_files(source).tasks[1]
             if answer.y_score is not None:
                 asked += 1
                 row = expected.loc[source.specimen_id]

@@ -16,6 +16,7 @@ from ..suites import change_bundle, copy_suite, lock_again, replace, set_suite
 FILES = (
     "SHA256SUMS",
     "bundle.json",
+    "envelope.npy",
     "model.onnx",
     "model.safetensors",
     "model_card.md",
@@ -75,7 +76,8 @@ def test_a_missing_bundle_or_suite(suite, tmp_path):
 
 
 def test_wrong_hash_in_the_suite(suite):
-    set_suite(suite, sha256={"tumor-fl": "0" * 64})
+    known = json.loads((suite / "suite.json").read_text())["sha256"]
+    set_suite(suite, sha256={**known, "tumor-fl": "0" * 64})
     refused(suite, "SHA256SUMS", "not the file that the suite was locked with")
 
 
@@ -84,14 +86,14 @@ def test_no_hash_in_the_suite(suite):
     refused(suite, "names bundle 'tumor-fl' without its hash")
 
 
-@pytest.mark.parametrize("version", [2, 0, None, "1"])
+@pytest.mark.parametrize("version", [1, 3, 0, None, "2"])
 @pytest.mark.parametrize("which", ["suite", "bundle"])
 def test_another_schema(suite, which, version):
     if which == "suite":
         set_suite(suite, schema_version=version)
     else:
         change_bundle(suite, "tumor-fl", schema_version=version)
-    refused(suite, f"{which}.json", f"schema version {version}", "reads version 1")
+    refused(suite, f"{which}.json", f"schema version {version}", "reads version 2")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xfe", b"[" * 100_000, b"{"])
@@ -107,7 +109,7 @@ def test_json_that_is_no_record(suite, content):
 
 
 def test_missing_fields(suite):
-    replace(suite / "suite.json", b'{"schema_version": 1}')
+    replace(suite / "suite.json", b'{"schema_version": 2}')
     refused(suite, "suite.json", "data_kind", "Field required")
 
 
@@ -219,7 +221,7 @@ def test_thresholds_that_do_not_fit_the_task(suite):
     [
         (b"hello", "probe_fl.png is no PNG image"),
         (png_header(64, 64), "probe_fl.png is damaged or of another kind"),
-        (png_header(20_000, 20_000), "probe_fl.png is over the limit of 1024 px a side"),
+        (png_header(20_000, 20_000), "20000 x 20000 px is over the limit of 16384 px a side"),
     ],
 )
 def test_a_probe_image_that_is_damaged(suite, content, words):

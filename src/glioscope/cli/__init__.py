@@ -13,7 +13,7 @@ import typer
 from glioscope._terminal import err, say_error
 from glioscope.core import InputError, ManifestError
 
-from . import _cohort, _diagnose, _evaluate, _train  # noqa: F401  (each registers its commands)
+from . import _bench, _cohort, _diagnose, _evaluate, _explain, _register, _sign, _train  # noqa: F401  (each registers its commands)
 from ._app import app
 
 __all__ = ["app", "main"]

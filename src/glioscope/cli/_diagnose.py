@@ -1,21 +1,23 @@
 """`diagnose`: a locked suite on new specimens."""
 
-import json
+import contextlib
+import os
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glioscope._terminal import print_answers, progress, say, say_error
-from glioscope.core import Diagnosis, InputError
+from glioscope._terminal import progress
+from glioscope.core import Diagnosis, InputError, sha256_of
 
 from ._app import app
+from ._output import Output
+from ._sign import TrustedOption
 
 if TYPE_CHECKING:
-    from glioscope.cohort import Cohort
+    from glioscope.core import Frame
     from glioscope.imaging import SpecimenSource
     from glioscope.runtime import Cascade
 
@@ -27,58 +29,152 @@ def diagnose(
     wl: Annotated[Path | None, typer.Option(help="White-light image of the same specimen.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Many specimens; labels are not needed.")] = None,
     full_frame: Annotated[bool, typer.Option("--full-frame", help="--fl/--wl are frames: find the specimen.")] = False,
-    mm_per_px: Annotated[float | None, typer.Option(help="Scale of --fl/--wl; needed by --full-frame.")] = None,
-    exposure_ms: Annotated[float | None, typer.Option(help="Exposure of --fl, where the suite scales by it.")] = None,
-    irradiance: Annotated[float | None, typer.Option(help="On the specimen in mW/cm2, likewise.")] = None,
+    tray: Annotated[bool, typer.Option("--tray", help="--fl/--wl are frames of a plate with many specimens.")] = False,
+    mm_per_px: Annotated[float | None, typer.Option(help="Scale of --fl/--wl; needed to find specimens.")] = None,
+    registration: Annotated[Path | None, typer.Option(help="Of the two cameras, as `register` writes it.")] = None,
+    exposure_ms: Annotated[float | None, typer.Option(help="Exposure of --fl.")] = None,
+    gain: Annotated[float | None, typer.Option(help="Gain of --fl.")] = None,
+    distance_mm: Annotated[float | None, typer.Option(help="From the imaging unit to the specimen.")] = None,
+    irradiance: Annotated[float | None, typer.Option(help="On the specimen in mW/cm2.")] = None,
     fl_dark: Annotated[Path | None, typer.Option(help="Dark frame of --fl.")] = None,
     fl_flat: Annotated[Path | None, typer.Option(help="Flat frame of --fl.")] = None,
+    heatmaps: Annotated[Path | None, typer.Option(help="Folder for a picture of each answer's heatmap.")] = None,
+    trusted: TrustedOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="With --manifest: append JSON lines here; an unfinished file is continued.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record a line.")] = False,
 ) -> None:
-    """Diagnose specimens with a locked suite: tumour first; grade and Ki-67 of tumours only."""
-    from glioscope.imaging import SpecimenSource
-    from glioscope.runtime import Cascade
+    """Diagnose specimens with a locked suite: tumour first; grade and Ki-67 of tumours only.
 
+    The answer is tumour, non-tumour, indeterminate, or not assessable with the reason.
+    """
+    from glioscope.runtime import Cascade, RuntimeSettings
+
+    cores = max(1, os.cpu_count() or 1)
+    frames = {"--fl-dark": fl_dark, "--fl-flat": fl_flat, "--registration": registration}
+    numbers = {
+        "--mm-per-px": mm_per_px,
+        "--exposure-ms": exposure_ms,
+        "--gain": gain,
+        "--distance-mm": distance_mm,
+        "--irradiance": irradiance,
+    }
     if (manifest is None) == (fl is None and wl is None):
         raise InputError("give either --fl and/or --wl, or --manifest")
-    frames = {"--fl-dark": fl_dark, "--fl-flat": fl_flat}
-    numbers = {"--mm-per-px": mm_per_px, "--exposure-ms": exposure_ms, "--irradiance": irradiance}
-    faults: dict[str, str] = {}
-    if manifest is None:
-        _check_single({"--fl": fl, "--wl": wl, **frames}, numbers)
-        source = SpecimenSource(
-            (fl or wl or Path("specimen")).stem,
-            fl_image=fl,
-            wl_image=wl,
-            framing="full" if full_frame else "cut",
-            mm_per_px=mm_per_px,
-            fl_exposure_ms=exposure_ms,
-            irradiance_mw_cm2=irradiance,
-            fl_dark=fl_dark,
-            fl_flat=fl_flat,
-        )
-        specimens = [[source]]
-    else:
-        described = {**frames, **numbers, "--full-frame": full_frame or None}
+    if manifest is not None:
+        described = {**frames, **numbers, "--full-frame": full_frame or None, "--tray": tray or None}
         given = [option for option, value in described.items() if value is not None]
         if given:
             raise InputError(f"{given[0]} belongs to --fl/--wl; in a manifest it is a column (docs/manifest.md)")
-        specimens, faults = _manifest_sources(manifest)
-    cascade = Cascade.load(suite)
-    watched = manifest is not None and not (as_json and sys.stdout.isatty())
-    answers = []
-    with progress("diagnosing", shown=watched) as advance:
-        for answer in _answers(cascade, specimens, faults):
-            answers.append(answer)
-            if as_json:
-                print(json.dumps({**answer.to_json(), "data_kind": cascade.data_kind}), flush=True)  # noqa: T201
-            advance(len(answers), len(specimens))
-    if not as_json:
-        names = {task: bundle.info.name for task, bundle in cascade.bundles.items()}
-        print_answers(answers, names, cascade.data_kind)
-    failed = sum(answer.error is not None for answer in answers)
-    if failed:
-        say_error(f"{failed} of {len(specimens)} specimens could not be diagnosed")
-        raise typer.Exit(2)
+        # One thread a network and a batch a core: the cores never wait for each other.
+        settings = RuntimeSettings(threads=1, workers=cores, parallel=False, trusted_keys=trusted)
+        _diagnose_manifest(Cascade.load(suite, settings), suite, manifest, out, heatmaps, as_json=as_json)
+        return
+    if out is not None:
+        raise InputError("--out belongs to --manifest; one answer is printed")
+    _check_single({"--fl": fl, "--wl": wl, **frames}, numbers)
+    if registration is not None and not (full_frame or tray):
+        raise InputError("--registration belongs to --full-frame or --tray")
+    source = _source(fl, wl, exposure_ms, gain, distance_mm, irradiance, mm_per_px, fl_dark, fl_flat)
+    cascade = Cascade.load(suite, RuntimeSettings(threads=cores, trusted_keys=trusted))
+    if tray or full_frame:
+        found = _diagnose_frames(cascade, source, registration, tray=tray)
+    else:
+        found = [cascade.diagnose_files(source)]
+    output = Output(cascade, as_json=as_json, heatmaps=heatmaps)
+    for answer in found:
+        output.take(answer)
+    output.end()
+
+
+def _source(
+    fl: Path | None,
+    wl: Path | None,
+    exposure_ms: float | None,
+    gain: float | None,
+    distance_mm: float | None,
+    irradiance: float | None,
+    mm_per_px: float | None,
+    fl_dark: Path | None,
+    fl_flat: Path | None,
+) -> "SpecimenSource":
+    from glioscope.imaging import SpecimenSource
+
+    return SpecimenSource(
+        (fl or wl or Path("specimen")).stem,
+        fl_image=fl,
+        wl_image=wl,
+        mm_per_px=mm_per_px,
+        fl_exposure_ms=exposure_ms,
+        fl_gain=gain,
+        distance_mm=distance_mm,
+        irradiance_mw_cm2=irradiance,
+        fl_dark=fl_dark,
+        fl_flat=fl_flat,
+    )
+
+
+def _diagnose_frames(
+    cascade: "Cascade", source: "SpecimenSource", registration: Path | None, *, tray: bool
+) -> list[Diagnosis]:
+    from glioscope.imaging import read_frame
+
+    fl, wl = _frames(source, registration)
+    dark = read_frame(source.fl_dark).pixels if source.fl_dark is not None else None
+    flat = read_frame(source.fl_flat).pixels if source.fl_flat is not None else None
+    if tray:
+        return cascade.diagnose_tray(fl, wl, dark=dark, flat=flat, tray_id=source.specimen_id)
+    return [cascade.diagnose(fl, wl, dark=dark, flat=flat, specimen_id=source.specimen_id)]
+
+
+def _frames(source: "SpecimenSource", registration: Path | None) -> tuple["Frame | None", "Frame | None"]:
+    """The two files as frames of the cameras, white light brought onto fluorescence."""
+    from glioscope.core import Frame
+    from glioscope.imaging import read_fl, read_registration, read_wl
+
+    fl = read_fl(source.fl_image) if source.fl_image is not None else None
+    wl = read_wl(source.wl_image) if source.wl_image is not None else None
+    registered = read_registration(registration) if registration is not None else None
+    scales = [source.mm_per_px, *(raw.mm_per_px for raw in (fl, wl) if raw is not None)]
+    scales.append(registered.mm_per_px if registered is not None else None)
+    mm_per_px = next((scale for scale in scales if scale is not None), None)
+    pixels = wl.pixels if wl is not None else None
+    if registered is not None and pixels is not None:
+        pixels = registered.apply(pixels)
+    return (
+        None
+        if fl is None
+        else Frame(
+            fl.pixels,
+            white_level=fl.white_level,
+            exposure_ms=source.fl_exposure_ms,
+            gain=source.fl_gain,
+            irradiance_mw_cm2=source.irradiance_mw_cm2,
+            distance_mm=source.distance_mm,
+            mm_per_px=mm_per_px,
+        ),
+        None if pixels is None else Frame(pixels, distance_mm=source.distance_mm, mm_per_px=mm_per_px),
+    )
+
+
+def _diagnose_manifest(
+    cascade: "Cascade", suite: Path, manifest: Path, out: Path | None, heatmaps: Path | None, *, as_json: bool
+) -> None:
+    from ._archive import AnswersFile, answers, manifest_sources
+
+    specimens, faults = manifest_sources(manifest)
+    with contextlib.ExitStack() as stack:
+        file = None
+        if out is not None:
+            file = stack.enter_context(contextlib.closing(AnswersFile(out, sha256_of(suite / "suite.json"))))
+            specimens = [sets for sets in specimens if sets[0].specimen_id not in file.done]
+        output = Output(cascade, as_json=as_json, heatmaps=heatmaps, file=file)
+        advance = stack.enter_context(progress("diagnosing", shown=not (as_json and sys.stdout.isatty())))
+        for number, answer in enumerate(answers(cascade, specimens, faults), start=1):
+            output.take(answer)
+            advance(number, len(specimens))
+    output.end()
 
 
 def _check_single(paths: Mapping[str, Path | None], numbers: Mapping[str, float | None]) -> None:
@@ -88,49 +184,3 @@ def _check_single(paths: Mapping[str, Path | None], numbers: Mapping[str, float 
     for option, value in numbers.items():
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"{option} {value:g} is out of range; give more than 0")
-
-
-def _answers(
-    cascade: "Cascade", specimens: list[list["SpecimenSource"]], faults: Mapping[str, str]
-) -> Iterator[Diagnosis]:
-    for sets in specimens:
-        name = sets[0].specimen_id
-        yield Diagnosis(name, error=faults[name]) if name in faults else cascade.diagnose(sets)
-
-
-def _manifest_sources(manifest: Path) -> tuple[list[list["SpecimenSource"]], dict[str, str]]:
-    """Image sets by specimen, and why some specimens must not be answered."""
-    from glioscope.cohort import load_manifest, sources
-
-    cohort = load_manifest(manifest, on_error="keep")
-    faults = _faults(cohort)
-    by_specimen: dict[str, list[SpecimenSource]] = {}
-    owner: dict[str, str] = {}
-    for source, patient in zip(sources(cohort), cohort.table["patient_id"], strict=True):
-        first = owner.setdefault(source.specimen_id, patient)
-        if patient != first:
-            raise InputError(f"{manifest}: specimen {source.specimen_id} stands under patients {first} and {patient}")
-        by_specimen.setdefault(source.specimen_id, []).append(source)
-    if not by_specimen:
-        raise InputError(f"{manifest}: no row names a patient and a specimen")
-    return list(by_specimen.values()), faults
-
-
-def _faults(cohort: "Cohort") -> dict[str, str]:
-    """Specimen -> what is wrong with cells that decide which pixels a network sees.
-
-    Such a cell was left blank on reading, so that an answer would rest on a guess. Other problems (labels, which need
-    not be known here) are only told.
-    """
-    from glioscope.imaging import SpecimenSource
-
-    needed = {"image_id", *(field.name for field in fields(SpecimenSource))}
-    owner = dict[int | None, str](zip(cohort.table["row"], cohort.table["specimen_id"], strict=True))
-    found: dict[str, list[str]] = {}
-    for problem in cohort.problems:
-        whole_row = problem.column is None
-        if problem.row in owner and (whole_row or needed & set(str(problem.column).split(", "))):
-            found.setdefault(owner[problem.row], []).append(str(problem))
-        else:
-            say("warning", "yellow", f"{cohort.path}: {problem}")
-    return {specimen: "; ".join(sentences) for specimen, sentences in found.items()}

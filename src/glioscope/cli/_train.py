@@ -41,6 +41,17 @@ def train(
     split_file: Annotated[Path | None, typer.Option("--split", help="Reuse a split.csv of an earlier run.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     precision: Annotated[str | None, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = None,
+    calibration_folds: Annotated[
+        int | None,
+        typer.Option(min=0, help="Folds that fit calibration and abstention (default 5, fine-tuning 3); 0: neither."),
+    ] = None,
+    miscoverage: Annotated[
+        float | None,
+        typer.Option(
+            help="Insist on this bound on the share of a class's specimens, in a new patient, that get the other "
+            "class's name. Default: 0.10, for classes with enough patients."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
     """Train on patient-level splits; write a locked suite, predictions and metrics."""
@@ -55,7 +66,15 @@ def train(
     named = resolve_tasks(task or PAPER_TASKS, task_file, ki67_cut_off=ki67_cut_off)
     settings = _settings(
         settings_file,
-        {"strategy": strategy, "backbone": backbone, "weights": weights, "seed": seed, "precision": precision},
+        {
+            "strategy": strategy,
+            "backbone": backbone,
+            "weights": weights,
+            "seed": seed,
+            "precision": precision,
+            "calibration_folds": calibration_folds,
+            "miscoverage": miscoverage,
+        },
         size,
         epochs,
     )
@@ -114,10 +133,10 @@ def _warn_of_thresholds(suites: Mapping[int, Path]) -> None:
             info = BundleInfo.model_validate_json((suite / name / "bundle.json").read_text(encoding="utf-8"))
             note = threshold_note(info)
             if note is not None:
-                folds.setdefault(note, []).append(fold)
-    for note, where in folds.items():
+                folds.setdefault(note.sentence, []).append(fold)
+    for sentence, where in folds.items():
         which = "" if len(suites) == 1 else f", fold {', '.join(map(str, where))}"
-        say("warning", "yellow", note + which)
+        say("warning", "yellow", sentence + which)
 
 
 def _print_suites(suites: Mapping[int, Path], folder: Path) -> None:

@@ -108,6 +108,8 @@ def sources(cohort: Cohort) -> "list[SpecimenSource]":
             roi=parse_roi(row["roi"]),
             mm_per_px=number(row["mm_per_px"]),
             fl_exposure_ms=number(row["fl_exposure_ms"]),
+            fl_gain=number(row["fl_gain"]),
+            distance_mm=number(row["distance_mm"]),
             irradiance_mw_cm2=number(row["irradiance_mw_cm2"]),
             fl_dark=image(row["fl_dark"]),
             fl_flat=image(row["fl_flat"]),

@@ -4,24 +4,42 @@ In: nothing. Out: the vocabulary of the project: `Task`, `FLPlan` and `WLPlan`, 
 `SuiteInfo`, `Diagnosis`, the errors, and `atomic_file`. Next room up: `imaging` (pixels) and `stats` (numbers).
 """
 
-from ._bundle import BUNDLE_SCHEMA, BundleInfo, Metrics, Provenance, SuiteInfo, Threshold
+from ._bundle import (
+    BUNDLE_SCHEMA,
+    Abstention,
+    BundleInfo,
+    Calibration,
+    Metrics,
+    PatientRisk,
+    Promise,
+    Provenance,
+    SuiteInfo,
+    Threshold,
+)
+from ._envelope import Envelope
 from ._errors import BundleError, GlioscopeError, ImageError, InputError, ManifestError, Problem, SplitError
 from ._files import atomic_file, atomic_folder, sha256_of, write_text
+from ._frame import Frame
 from ._plan import Autocontrast, Canvas, Denoise, FLPlan, Normalisation, PlanRecord, WLPlan
-from ._records import Decision, Diagnosis, Modality, Role, TaskDiagnosis
+from ._quality import QualityLimits
+from ._records import Decision, Diagnosis, Modality, Reason, Role, TaskDiagnosis
 from ._task import BUILT_IN_TASKS, Task
 
 __all__ = [
     "BUILT_IN_TASKS",
     "BUNDLE_SCHEMA",
+    "Abstention",
     "Autocontrast",
     "BundleError",
     "BundleInfo",
+    "Calibration",
     "Canvas",
     "Decision",
     "Denoise",
     "Diagnosis",
+    "Envelope",
     "FLPlan",
+    "Frame",
     "GlioscopeError",
     "ImageError",
     "InputError",
@@ -29,9 +47,13 @@ __all__ = [
     "Metrics",
     "Modality",
     "Normalisation",
+    "PatientRisk",
     "PlanRecord",
     "Problem",
+    "Promise",
     "Provenance",
+    "QualityLimits",
+    "Reason",
     "Role",
     "SplitError",
     "SuiteInfo",

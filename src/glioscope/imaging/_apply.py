@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,7 +78,8 @@ def apply_fl_plan(
 
 def apply_wl_plan(plan: WLPlan, image: RawImage) -> Prepared:
     """Apply a white-light plan: the canvas only. `image`: uint8 (H, W, 3) RGB."""
-    saturated = float(np.count_nonzero(image.pixels.min(axis=2) >= image.white_level)) / image.pixels[..., 0].size
+    white = cv2.inRange(image.pixels, (image.white_level,) * 3, (255, 255, 255))
+    saturated = cv2.countNonZero(white) / white.size
     placed = np.ascontiguousarray(place(image.pixels, plan.canvas))
     return Prepared(placed, PlanRecord(saturated_fraction=saturated))
 

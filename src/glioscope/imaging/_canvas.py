@@ -43,6 +43,26 @@ def place(pixels: Pixels, canvas: Canvas) -> Pixels:
     return np.asarray(cv2.resize(square, (canvas.size_px, canvas.size_px), interpolation=method))
 
 
+def unplace(values: NDArray[np.float32], canvas: Canvas, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring a map on the canvas back to the specimen's pixels: the inverse of `place`.
+
+    Parameters
+    ----------
+    values : float32 (h, w) or (h, w, C) that covers the whole canvas, at any resolution.
+    canvas : the plan's.
+    shape : height and width of the specimen's image in px.
+
+    Returns
+    -------
+    float32 of `shape` (and C): linear interpolation; padding is cut off, and what a `field` canvas cropped is 0.
+    """
+    height, width = shape
+    side = max(shape) if canvas.kind == "square" or canvas.field_px is None else canvas.field_px
+    method = cv2.INTER_AREA if side < values.shape[0] else cv2.INTER_LINEAR
+    square = np.asarray(cv2.resize(values, (side, side), interpolation=method), np.float32)
+    return cut(square, (-((width - side) // 2), -((height - side) // 2), width, height))
+
+
 def network_input(images: Pixels, plan: FLPlan | WLPlan) -> NDArray[np.float32]:
     """What the network reads: (value / 255 - mean) / std, three channels first.
 
@@ -59,12 +79,14 @@ def network_input(images: Pixels, plan: FLPlan | WLPlan) -> NDArray[np.float32]:
         raise ValueError(f"images are {images.dtype} {images.shape}, uint8 (N, S, S) or (N, S, S, 3) is needed")
     result = np.empty((images.shape[0], 3, *images.shape[1:3]), np.float32)
     levels = np.arange(256, dtype=np.float32) / np.float32(255)
-    for channel in range(3):
-        table = (levels - np.float32(plan.mean[channel])) / np.float32(plan.std[channel])
-        np.take(table, images if images.ndim == 3 else images[..., channel], out=result[:, channel], mode="clip")
+    tables = [(levels - np.float32(mean)) / np.float32(std) for mean, std in zip(plan.mean, plan.std, strict=True)]
+    for image, planes in zip(images, result, strict=True):
+        for channel, table in enumerate(tables):
+            cv2.LUT(image if image.ndim == 2 else cv2.extractChannel(image, channel), table, dst=planes[channel])
     return result
 
 
 def to_uint8(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """[0, 1] to 0..255, rounded to nearest."""
-    return np.asarray(np.rint(np.clip(image, 0, 1) * np.float32(255)), np.uint8)
+    """[0, 1] to 0..255, rounded to nearest; what is below or above is held at the ends."""
+    scaled = image * np.float32(255)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(scaled, 0, out=scaled)))

@@ -1,5 +1,6 @@
 """DICOM pixels: grey of 8 to 16 bits stored, RGB of 8, native, RLE, JPEG, JPEG-LS and JPEG 2000."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from glioscope.core import ImageError
 
 from ._images import ImageHeader, Pixels, check_size
+from ._raster import jpeg_header
 from ._white import unsigned_counts
 
 _JPEG_BASELINE = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
@@ -34,7 +36,10 @@ def dicom_pixels(path: Path) -> tuple[ImageHeader, Pixels]:
     """
     dataset = _dataset(path)
     header = _header(path, dataset)
-    pixels = _decode(dataset)
+    pixels = _decode(path, dataset)
+    if pixels.shape[:2] != (header.height, header.width):
+        found = f"{pixels.shape[1]} x {pixels.shape[0]} px"
+        raise ImageError(path, f"holds {found}, its header says {header.width} x {header.height}")
     if header.channels == 3:
         return header, np.ascontiguousarray(pixels)
     bits = int(dataset.BitsStored)
@@ -62,7 +67,8 @@ def _with_white(header: ImageHeader, white_level: int) -> ImageHeader:
 def _dataset(path: Path) -> Any:
     import pydicom
 
-    dataset = pydicom.dcmread(path)
+    # From memory: of a file, pydicom would ask for as many bytes as a damaged length announces, up to 4 GB.
+    dataset = pydicom.dcmread(BytesIO(path.read_bytes()))
     if "PixelData" not in dataset or len(dataset.PixelData) == 0:
         raise ImageError(path, "is a DICOM file without pixels")
     return dataset
@@ -86,6 +92,7 @@ def _header(path: Path, dataset: Any) -> ImageHeader:
         raise ImageError(path, f"is truncated: {len(dataset.PixelData)} bytes of pixels, {wanted} are needed")
     signed = int(dataset.get("PixelRepresentation", 0)) == 1
     spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
+    mm_per_px = float(spacing[0]) if spacing else 0.0
     return ImageHeader(
         path=path,
         kind="dicom",
@@ -95,7 +102,7 @@ def _header(path: Path, dataset: Any) -> ImageHeader:
         dtype=f"{'int' if signed else 'uint'}{allocated}",
         bits=stored,
         white_level=(1 << stored) - 1,
-        mm_per_px=float(spacing[0]) if spacing else None,
+        mm_per_px=mm_per_px if 0 < mm_per_px < np.inf else None,
         lossy=str(dataset.get("LossyImageCompression", "00")) == "01",
     )
 
@@ -107,21 +114,23 @@ def _rescale(path: Path, dataset: Any) -> tuple[int, int]:
     return int(slope), int(intercept)
 
 
-def _decode(dataset: Any) -> Pixels:
+def _decode(path: Path, dataset: Any) -> Pixels:
     """Pixels of the one frame; never through Pillow, which clips 16 bits."""
     from pydicom.encaps import get_frame
     from pydicom.pixels.utils import pixel_array
 
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     if syntax in _JPEG_BASELINE:
-        pixels = cv2.imdecode(np.frombuffer(get_frame(dataset.PixelData, 0), np.uint8), cv2.IMREAD_UNCHANGED)
+        frame = get_frame(dataset.PixelData, 0)
+        jpeg_header(path, frame)  # refuses a picture that is larger than its bytes can hold
+        pixels = cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_UNCHANGED)
         if pixels is None:
             raise ValueError("damaged JPEG data")
         return pixels if pixels.ndim == 2 else pixels[:, :, ::-1]
     import imagecodecs
 
     for syntaxes, decode in (
-        (_JPEG_LOSSLESS, imagecodecs.ljpeg_decode),
+        (_JPEG_LOSSLESS, imagecodecs.jpeg8_decode),
         (_JPEG_LS, imagecodecs.jpegls_decode),
         (_JPEG_2000, imagecodecs.jpeg2k_decode),
     ):

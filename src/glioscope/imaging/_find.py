@@ -8,16 +8,21 @@ from numpy.typing import NDArray
 
 from glioscope.core import ImageError
 
-from ._canvas import Box
+from ._canvas import Box, cut
 from ._images import Pixels
-from ._split import split_touching
-from ._surface import excess, signal_mask
+from ._split import Piece, split_touching
+from ._surface import excess, neighbourhood, signal_mask
 
 DEFAULT_MARGIN_MM = 0.5
 DEFAULT_MIN_AREA_MM2 = 2.0
 MIN_MM_PER_PX, MAX_MM_PER_PX = 0.001, 5.0
 _WORK_MM_PER_PX = 0.2
 _WHITE_LIGHT_SHARE = 0.45
+_EMITTING_SHARE = 0.06
+_OPEN_MM, _CLOSE_MM = 0.3, 0.3
+_CLOSE_FL_MM = 1.0
+"""Fluorescence alone: dim tissue within a specimen must not take it apart; white light bridges it otherwise."""
+_NO_FRAME = "finding specimens needs a fluorescence or a white-light frame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,8 @@ def find_specimens(
     factor = max(1, round(_WORK_MM_PER_PX / mm_per_px))
     factor = max(1, min(factor, min(height, width) // 32))
     mask = _tissue(_shrink(fl, factor), _shrink(wl, factor), mm_per_px * factor)
-    labels = split_touching(mask, min_px=max(4, round(min_area_mm2 / (mm_per_px * factor) ** 2)))
-    regions = [
-        _region(labels == k, factor, (height, width), mm_per_px, margin_mm) for k in range(1, int(labels.max()) + 1)
-    ]
+    pieces = split_touching(mask, min_px=max(4, round(min_area_mm2 / (mm_per_px * factor) ** 2)))
+    regions = [_region(piece, factor, (height, width), mm_per_px, margin_mm) for piece in pieces]
     return _reading_order([region for region in regions if region.area_mm2 >= min_area_mm2])
 
 
@@ -81,52 +84,50 @@ def _check(fl: Pixels | None, wl: Pixels | None, mm_per_px: float) -> tuple[int,
         raise ImageError(None, f"mm_per_px is {mm_per_px:g}, {MIN_MM_PER_PX} to {MAX_MM_PER_PX} is needed")
     shapes = [image.shape[:2] for image in (fl, wl) if image is not None]
     if not shapes:
-        raise ImageError(None, "finding specimens needs a fluorescence or a white-light frame")
+        raise ImageError(None, _NO_FRAME)
     if len(set(shapes)) > 1:
         (h0, w0), (h1, w1) = shapes
         raise ImageError(None, f"FL frame is {w0} x {h0} px and WL frame {w1} x {h1} px: they must be registered")
     return int(shapes[0][0]), int(shapes[0][1])
 
 
-def _shrink(image: Pixels | None, factor: int) -> NDArray[np.float32] | None:
-    """Median against hot pixels and glints, then area average; float32, zero-padded to whole blocks by reflection."""
+def _shrink(image: Pixels | None, factor: int) -> Pixels | None:
+    """Median against hot pixels and glints, then area average; edge pixels are repeated to fill the last blocks."""
     if image is None:
         return None
     clean = cv2.medianBlur(np.ascontiguousarray(image), 3)
     if factor == 1:
-        return np.asarray(clean, np.float32)
+        return np.asarray(clean)
     height, width = (-(-side // factor) for side in image.shape[:2])
     bottom, right = height * factor - image.shape[0], width * factor - image.shape[1]
     if bottom or right:
         clean = cv2.copyMakeBorder(clean, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(clean, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.resize(clean, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _tissue(fl: NDArray[np.float32] | None, wl: NDArray[np.float32] | None, mm_per_px: float) -> NDArray[np.uint8]:
+def _tissue(fl: Pixels | None, wl: Pixels | None, mm_per_px: float) -> NDArray[np.uint8]:
     """Where tissue is, uint8 0 or 1, at working resolution."""
-    light = excess(fl, signed=True) if fl is not None else None
-    if light is None or wl is None:
-        mask = _one_modality(light, wl, mm_per_px)
+    close_mm = _CLOSE_MM
+    light = neighbourhood(excess(fl, signed=True), mm_per_px) if fl is not None else None
+    colour = neighbourhood(excess(wl, signed=False), mm_per_px) if wl is not None else None
+    if light is not None and colour is not None:
+        seen, emitting = signal_mask(*colour, share=_WHITE_LIGHT_SHARE), signal_mask(*light, share=_EMITTING_SHARE)
+        # the last: tissue that hardly differs from the plate in white light
+        mask = (seen & emitting) | signal_mask(*light, share=0.5)
+    elif light is not None:
+        mask, close_mm = signal_mask(*light, share=0.35), _CLOSE_FL_MM
+    elif colour is not None:
+        mask = signal_mask(*colour, share=_WHITE_LIGHT_SHARE)
     else:
-        colour = excess(wl, signed=False)
-        emitting = signal_mask(light, mm_per_px, share=0.12)
-        seen = signal_mask(colour, mm_per_px, share=_WHITE_LIGHT_SHARE)
-        core = signal_mask(light, mm_per_px, share=0.5)
-        mask = (seen & emitting) | core
-    radius = max(1, round(0.3 / mm_per_px))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    filled = _fill_holes(np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc), np.uint8))
-    return np.asarray(cv2.morphologyEx(filled, cv2.MORPH_OPEN, disc), np.uint8)
+        raise ImageError(None, _NO_FRAME)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(close_mm / mm_per_px))
+    filled = _fill_holes(np.asarray(closed, np.uint8))
+    return np.asarray(cv2.morphologyEx(filled, cv2.MORPH_OPEN, _disc(_OPEN_MM / mm_per_px)), np.uint8)
 
 
-def _one_modality(
-    light: NDArray[np.float32] | None, wl: NDArray[np.float32] | None, mm_per_px: float
-) -> NDArray[np.uint8]:
-    if light is not None:
-        return signal_mask(light, mm_per_px, share=0.35)
-    if wl is not None:
-        return signal_mask(excess(wl, signed=False), mm_per_px, share=_WHITE_LIGHT_SHARE)
-    raise ImageError(None, "finding specimens needs a fluorescence or a white-light frame")
+def _disc(radius: float) -> NDArray[np.uint8]:
+    side = 2 * max(1, round(radius)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def _fill_holes(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -134,16 +135,14 @@ def _fill_holes(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.drawContours(np.zeros_like(mask), contours, -1, 1, cv2.FILLED), np.uint8)
 
 
-def _region(
-    small: NDArray[np.bool_], factor: int, shape: tuple[int, int], mm_per_px: float, margin_mm: float
-) -> SpecimenRegion:
+def _region(piece: Piece, factor: int, shape: tuple[int, int], mm_per_px: float, margin_mm: float) -> SpecimenRegion:
     height, width = shape
-    x, y, w, h = cv2.boundingRect(small.astype(np.uint8))
+    x, y, w, h = piece.box
     margin = round(margin_mm / mm_per_px)
     left, top = max(x * factor - margin, 0), max(y * factor - margin, 0)
     right, bottom = min((x + w) * factor + margin, width), min((y + h) * factor + margin, height)
-    mask = _enlarged(small, factor, (left, top, right - left, bottom - top))
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    mask = _enlarged(piece, factor, (left, top, right - left, bottom - top))
+    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = max(contours, key=cv2.contourArea).reshape(-1, 2).astype(np.int32) + np.array([left, top], np.int32)
     return SpecimenRegion(
         box=(left, top, right - left, bottom - top),
@@ -154,16 +153,13 @@ def _region(
     )
 
 
-def _enlarged(small: NDArray[np.bool_], factor: int, box: Box) -> NDArray[np.bool_]:
-    """The mask at full resolution within `box`, its outline smoothed over one working pixel."""
+def _enlarged(piece: Piece, factor: int, box: Box) -> NDArray[np.bool_]:
+    """The piece at full resolution within `box`, its outline smoothed over one working pixel."""
     x, y, width, height = box
-    if factor == 1:
-        return np.ascontiguousarray(small[y : y + height, x : x + width])
-    x0, y0 = max(x // factor - 1, 0), max(y // factor - 1, 0)
-    x1, y1 = -(-(x + width) // factor) + 1, -(-(y + height) // factor) + 1
-    part = small[y0:y1, x0:x1].astype(np.float32)
-    big = cv2.resize(part, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(big[y - y0 * factor :, x - x0 * factor :][:height, :width] > 0.5)
+    small = cv2.copyMakeBorder(piece.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0).astype(np.float32)
+    big = cv2.resize(small, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR) > 0.5
+    corner = (piece.box[0] - 1) * factor, (piece.box[1] - 1) * factor
+    return cut(big, (x - corner[0], y - corner[1], width, height))
 
 
 def _reading_order(regions: list[SpecimenRegion]) -> list[SpecimenRegion]:

@@ -53,6 +53,9 @@ def jpeg_header(path: Path, data: bytes) -> ImageHeader:
         raise ImageError(path, f"is a JPEG of {channels} channels and {bits} bits, 1 or 3 channels of 8 are needed")
     if data.rstrip(b"\x00\r\n")[-2:] != b"\xff\xd9" and data.rfind(b"\xff\xd9") < len(data) // 2:
         raise ImageError(path, f"is truncated: {len(data)} bytes without the end of the image")
+    # Huffman coding spends at least one bit on a block of 8 x 8; a decoder fills what is missing with grey.
+    if height * width > 512 * len(data):
+        raise ImageError(path, f"is truncated: {len(data)} bytes cannot hold {width} x {height} px")
     return ImageHeader(path, "jpeg", height, width, channels, "uint8", 8, 255, None, lossy=True)
 
 

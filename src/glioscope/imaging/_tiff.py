@@ -46,6 +46,8 @@ def _header(path: Path, file: Any) -> ImageHeader:
     _refuse_kind(path, page)
     height, width = int(page.imagelength), int(page.imagewidth)
     check_size(path, height, width)
+    if page.is_tiled:  # a tile is decoded whole, however little of it is picture
+        check_size(path, int(page.tilelength), int(page.tilewidth))
     if page.imagedepth != 1:
         raise ImageError(path, f"is a volume of {page.imagedepth} planes, one image a file is needed")
     _refuse_truncated(path, file, page)
@@ -110,7 +112,8 @@ def _mm_per_px(file: Any, page: Any) -> float | None:
         text = file.ome_metadata or ""
         size = re.search(r'PhysicalSizeX="([0-9.eE+-]+)"', text)
         unit = re.search(r'PhysicalSizeXUnit="([^"]+)"', text)
-        return float(size[1]) * _MICROMETRES.get(unit[1] if unit else "µm", np.nan) if size else None
+        mm_per_px = float(size[1]) * _MICROMETRES.get(unit[1] if unit else "µm", np.nan) if size else np.nan
+        return mm_per_px if 0 < mm_per_px < np.inf else None
     tag = page.tags.get("XResolution")
     if tag is None or not tag.value[0] or not tag.value[1]:
         return None

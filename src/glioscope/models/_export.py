@@ -28,6 +28,7 @@ from glioscope.imaging import apply_fl_plan, apply_wl_plan, network_input, read_
 
 from ._finetune import ImageSet
 from ._network import ExportedNet, SpecimenNet
+from ._static_graph import static_copy
 
 OPSET = 17
 PARITY = 1e-4
@@ -35,10 +36,20 @@ PARITY = 1e-4
 PARITY_IMAGES = 16
 
 
-def export_bundle(folder: Path, network: SpecimenNet, info: BundleInfo, card: str, images: ImageSet) -> Path:
+def export_bundle(
+    folder: Path,
+    network: SpecimenNet,
+    info: BundleInfo,
+    card: str,
+    images: ImageSet,
+    vectors: NDArray[np.float32] | None = None,
+) -> Path:
     """Write a bundle to `folder`, or leave nothing there.
 
-    `images` are some that the network was trained on: ONNX and torch must agree on them.
+    Parameters
+    ----------
+    images : some that the network was trained on: ONNX and torch must agree on them.
+    vectors : float32 (rank + 1, d) of the envelope, if `info` has one.
 
     Raises
     ------
@@ -51,6 +62,8 @@ def export_bundle(folder: Path, network: SpecimenNet, info: BundleInfo, card: st
         weights = save({k: v.contiguous() for k, v in network.state_dict().items()})
         # Written by Python, so that a full disk is an OSError as everywhere else.
         (temporary / "model.safetensors").write_bytes(weights)
+        if info.envelope is not None and vectors is not None:
+            np.save(temporary / "envelope.npy", vectors, allow_pickle=False)
         _write_probe(temporary, network, info)
         (temporary / "bundle.json").write_text(info.model_dump_json(indent=2), encoding="utf-8")
         (temporary / "model_card.md").write_text(card, encoding="utf-8")
@@ -61,7 +74,7 @@ def export_bundle(folder: Path, network: SpecimenNet, info: BundleInfo, card: st
 def _export_onnx(path: Path, network: SpecimenNet, images: list[torch.Tensor]) -> None:
     inputs = network.modality.inputs
     outputs = ("logit", *(f"cam_{name}" for name in inputs), "features")
-    exported = ExportedNet(network).eval().to(memory_format=torch.contiguous_format)
+    exported = ExportedNet(static_copy(network, images)).eval().to(memory_format=torch.contiguous_format)
     with warnings.catch_warnings():
         # The TorchScript exporter is a tenth of the other's time and needs no further package (decision 0002).
         warnings.simplefilter("ignore")

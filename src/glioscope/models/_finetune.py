@@ -210,7 +210,8 @@ def finetune(
     bar: list[Callback] = [TQDMProgressBar(refresh_rate=5)] if progress else []
     with warnings.catch_warnings():
         warnings.filterwarnings(
-            "ignore", message=".*(num_workers|tensorboard|does not have many workers|sample indices|treespec).*"
+            "ignore",
+            message=".*(num_workers|tensorboard|does not have many workers|sample indices|treespec|Total length of).*",
         )
         trainer = pl.Trainer(
             accelerator="auto",

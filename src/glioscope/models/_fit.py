@@ -91,10 +91,10 @@ def fit_model(
     torch.manual_seed(settings.seed)
     notes: Notes = {}
     if settings.strategy == "probe":
-        network = _probed(task, modality, data, settings, frozen, notes)
+        network = probed(task, modality, data, settings, frozen, notes)
     else:
-        network = _initial(task, modality, data, settings, frozen, parts, notes)
-        network = _finetuned(network, modality, data, settings, log_dir, resume=resume, progress=progress)
+        network = initial_network(task, modality, data, settings, frozen, parts, notes)
+        network = finetuned(network, modality, data, settings, log_dir, resume=resume, progress=progress)
     if modality is Modality.FUSION and parts is not None:
         average = late_average(parts[Modality.FL], parts[Modality.WL])
         network = _better_fusion(average, network, data, notes)
@@ -104,9 +104,10 @@ def fit_model(
     return FittedModel(network, threshold, tuning.metrics(), logits, frozen.origin, notes)
 
 
-def _probed(
+def probed(
     task: Task, modality: Modality, data: FoldData, settings: TrainSettings, frozen: FrozenFeatures, notes: Notes
 ) -> SpecimenNet:
+    """The pretrained backbone with a logistic regression on its features of the training rows as head."""
     network = SpecimenNet(modality, frozen.backbones(modality), task.n_outputs, settings.finetune.dropout)
     rows = data.rows(modality, "train")
     features = frozen.of(data.images, modality)[rows]
@@ -114,7 +115,7 @@ def _probed(
     return network
 
 
-def _initial(
+def initial_network(
     task: Task,
     modality: Modality,
     data: FoldData,
@@ -129,11 +130,11 @@ def _initial(
             raise ValueError("fusion starts from the trained FL and WL networks of the same task")
         return late_average(parts[Modality.FL], parts[Modality.WL])
     if settings.finetune.start == "probe":
-        return _probed(task, modality, data, settings, frozen, notes)
+        return probed(task, modality, data, settings, frozen, notes)
     return SpecimenNet(modality, frozen.backbones(modality), task.n_outputs, settings.finetune.dropout)
 
 
-def _finetuned(
+def finetuned(
     network: SpecimenNet,
     modality: Modality,
     data: FoldData,
@@ -143,6 +144,7 @@ def _finetuned(
     resume: bool,
     progress: bool,
 ) -> SpecimenNet:
+    """`network` trained as a whole on the training rows."""
     tune_rows = data.rows(modality, "tune")
     start = copy.deepcopy(network)
     tuned = finetune(
@@ -191,7 +193,12 @@ def score_specimens(
     columns = [f"logit_{k}" for k in range(n_outputs)]
     if len(rows) == 0:
         return pd.DataFrame(columns=["specimen_id", "patient_id", "split", *columns])
-    logits = predict_logits(network, data.image_set(modality, rows))
+    return specimen_logits(data, rows, predict_logits(network, data.image_set(modality, rows)))
+
+
+def specimen_logits(data: FoldData, rows: NDArray[np.int64], logits: NDArray[np.float64]) -> pd.DataFrame:
+    """Mean of the logits (len(rows), K) over each specimen's rows: specimen_id, patient_id, split, logit_0..K-1."""
+    columns = [f"logit_{k}" for k in range(logits.shape[1])]
     table = pd.DataFrame(logits, columns=columns)
     table.insert(0, "split", data.roles[rows])
     table.insert(0, "patient_id", data.patients[rows])

@@ -10,12 +10,23 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from glioscope.core import FLPlan, ImageError, Modality, PlanRecord, WLPlan
-from glioscope.imaging import PreparedSpecimen, SpecimenSource, prepare_specimen, specimen_signal, white_of_signals
+from glioscope.imaging import (
+    PreparedSpecimen,
+    SpecimenImages,
+    SpecimenSource,
+    measure_quality,
+    open_specimen,
+    prepare,
+    specimen_signal,
+    white_of_signals,
+)
 
 from ._finetune import ImageSet
 
 WHITE_SAMPLE = 200
 """Images looked at to find the white level of a training set."""
+CONDITIONS = ("fl_exposure_ms", "fl_gain", "distance_mm", "mm_per_px")
+"""How an image set was taken, as far as manifest or file says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,10 @@ class PreparedImages:
     present: dict[str, NDArray[np.bool_]]
     plans: dict[str, FLPlan | WLPlan]
     records: dict[str, tuple[PlanRecord | None, ...]] = field(default_factory=dict)
+    conditions: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Each of `CONDITIONS` (N,), NaN where unknown."""
+    quality: tuple[dict[str, float], ...] = ()
+    """What `measure_quality` found in each row's raw images, N."""
 
     def decisions(self) -> list[dict[str, Any]]:
         """One row an image: `image_set` (row of the cohort from 0), `input`, and the fields of `PlanRecord`."""
@@ -71,30 +86,45 @@ def prepare_images(
     results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
         delayed(_prepare_one)(source, fl_plan, wl_plan) for source in sources
     )
-    prepared: list[PreparedSpecimen | None] = []
+    prepared: list[_Prepared] = []
     errors: list[ImageError] = []
     for number, result in enumerate(results, start=1):
         if isinstance(result, ImageError):
             errors.append(result)
-        prepared.append(None if isinstance(result, ImageError) else result)
+        else:
+            prepared.append(result)
         if progress is not None:
             progress(number, len(sources))
     if errors:
         rest = f" (and {len(errors) - 1} more unusable images)" if len(errors) > 1 else ""
         raise ImageError(errors[0].path, errors[0].reason + rest)
-    return _stack([p for p in prepared if p is not None], fl_plan, wl_plan)
+    return _stack(prepared, fl_plan, wl_plan)
 
 
-def _prepare_one(
-    source: SpecimenSource, fl_plan: FLPlan | None, wl_plan: WLPlan | None
-) -> PreparedSpecimen | ImageError:
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """One image set: what the networks read, and what was known of it before."""
+
+    images: PreparedSpecimen
+    conditions: dict[str, float]
+    quality: dict[str, float]
+
+
+def _prepare_one(source: SpecimenSource, fl_plan: FLPlan | None, wl_plan: WLPlan | None) -> _Prepared | ImageError:
     try:
-        return prepare_specimen(source, fl_plan=fl_plan, wl_plan=wl_plan)
+        opened = open_specimen(source, want_fl=fl_plan is not None, want_wl=wl_plan is not None)
+        made = prepare(opened, fl_plan=fl_plan, wl_plan=wl_plan)
+        return _Prepared(made, _conditions(opened), measure_quality(opened))
     except ImageError as error:
         return error
 
 
-def _stack(prepared: Sequence[PreparedSpecimen], fl_plan: FLPlan | None, wl_plan: WLPlan | None) -> PreparedImages:
+def _conditions(images: SpecimenImages) -> dict[str, float]:
+    known = {name: getattr(images, name) for name in CONDITIONS}
+    return {name: np.nan if value is None else float(value) for name, value in known.items()}
+
+
+def _stack(prepared: Sequence[_Prepared], fl_plan: FLPlan | None, wl_plan: WLPlan | None) -> PreparedImages:
     plans: dict[str, FLPlan | WLPlan] = {}
     if fl_plan is not None:
         plans["fl"] = fl_plan
@@ -105,14 +135,16 @@ def _stack(prepared: Sequence[PreparedSpecimen], fl_plan: FLPlan | None, wl_plan
         size = plan.canvas.size_px
         stack = np.zeros((len(prepared), 1 if name == "fl" else 3, size, size), np.uint8)
         has = np.zeros(len(prepared), bool)
-        images = [specimen.fl if name == "fl" else specimen.wl for specimen in prepared]
+        images = [one.images.fl if name == "fl" else one.images.wl for one in prepared]
         for row, one in enumerate(images):
             if one is not None:
                 stack[row] = one.image[None] if name == "fl" else one.image.transpose(2, 0, 1)
                 has[row] = True
         pixels[name], present[name] = torch.from_numpy(stack), has
         records[name] = tuple(None if one is None else one.record for one in images)
-    return PreparedImages(pixels, present, plans, records)
+    conditions = {name: np.array([one.conditions[name] for one in prepared], np.float64) for name in CONDITIONS}
+    quality = tuple(one.quality for one in prepared)
+    return PreparedImages(pixels, present, plans, records, conditions, quality)
 
 
 def resolve_white(plan: FLPlan, sources: Sequence[SpecimenSource], seed: int = 0) -> FLPlan:

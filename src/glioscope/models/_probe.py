@@ -76,15 +76,15 @@ def fit_probe(
     patients : (N,) patient ids; C is chosen by leaving patients out, never by splitting one.
     """
     chosen = _choose(features, targets, patients, settings)
-    weight, bias = _fit(features, targets, chosen)
+    weight, bias = fit_head(features, targets, chosen)
     with torch.no_grad():
         network.head.weight.copy_(torch.from_numpy(weight))
         network.head.bias.copy_(torch.from_numpy(bias))
     return network.eval(), chosen
 
 
-def _fit(features: NDArray[np.float32], targets: Floats, inverse_l2: float) -> tuple[Floats, Floats]:
-    """Weight (K, d) and bias (K,) on raw features: the standardisation is folded in."""
+def fit_head(features: NDArray[np.float32], targets: Floats, inverse_l2: float) -> tuple[Floats, Floats]:
+    """Class-weighted logistic regression: weight (K, d) and bias (K,) on raw features, standardisation folded in."""
     rows = features.astype(np.float64)
     mean, std = rows.mean(0), rows.std(0)
     # A channel that hardly ever fires would get a huge weight after folding, and amplify rounding in theatre.
@@ -123,7 +123,7 @@ def _choose(
 def _held_out_loss(
     features: NDArray[np.float32], targets: Floats, train: NDArray[np.int64], held: NDArray[np.int64], c: float
 ) -> float:
-    weight, bias = _fit(features[train], targets[train], c)
+    weight, bias = fit_head(features[train], targets[train], c)
     logit = features[held].astype(np.float64) @ weight.T + bias
     y = targets[held]
     alpha_p, alpha_n = (a.numpy() for a in class_weights(torch.from_numpy(targets[train])))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from glioscope.core import FLPlan, WLPlan
 
@@ -10,6 +10,7 @@ from ._augment import FL_AUGMENT, WL_AUGMENT, AugmentSettings
 from ._weights import LITE0
 
 Strategy = Literal["probe", "finetune"]
+DEFAULT_MISCOVERAGE = 0.10
 
 
 class FinetuneSettings(BaseModel):
@@ -61,6 +62,31 @@ class TrainSettings(BaseModel):
     wl_augment: AugmentSettings = WL_AUGMENT
     finetune: FinetuneSettings = FinetuneSettings()
     probe: ProbeSettings = ProbeSettings()
+    calibration_folds: Annotated[int, Field(ge=0)] | None = None
+    """Folds of patients whose left-out logits fit calibration and abstention band; 0: the bundles have neither.
+    None: 5 for a probe; 3 for fine-tuning, where each is nearly a training of its own."""
+    miscoverage: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Largest expected share, in a new patient, of a class's specimens that get the other class's name. A number
+    is insisted on: a class with too few patients for it stops the run. None: 0.10 for those classes that allow it."""
     seed: int = 0
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     """"auto": float32 on CPU, bfloat16 or float16 mixed on GPU."""
+
+    @field_validator("calibration_folds")
+    @classmethod
+    def _not_one(cls, folds: int | None) -> int | None:
+        if folds == 1:
+            raise ValueError("one fold leaves nobody to train on; give 0 or at least 2")
+        return folds
+
+    @property
+    def n_calibration_folds(self) -> int:
+        """`calibration_folds`, or its default for the strategy."""
+        if self.calibration_folds is not None:
+            return self.calibration_folds
+        return 5 if self.strategy == "probe" else 3
+
+    @property
+    def promised_miscoverage(self) -> float:
+        """`miscoverage`, or its default."""
+        return DEFAULT_MISCOVERAGE if self.miscoverage is None else self.miscoverage

@@ -3,37 +3,31 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from glioscope.cohort import Cohort, Split, labels, present_levels, sources, write_predictions, write_split
-from glioscope.core import (
-    BundleInfo,
-    FLPlan,
-    InputError,
-    Modality,
-    Provenance,
-    Task,
-    atomic_file,
-    write_text,
-)
-from glioscope.stats import LEVEL_PROBABILITY, evaluate_predictions, level_probabilities
+from glioscope.core import BundleInfo, FLPlan, InputError, Modality, Task, atomic_file, write_text
+from glioscope.stats import evaluate_predictions
+from glioscope.stats._abstention import promise_refusal
 
 from ._card import model_card
-from ._export import OPSET, PARITY_IMAGES, export_bundle, library_versions, write_suite
-from ._finetune import resolved_precision
+from ._certainty import fit_certainty
+from ._crossfit import out_of_fold_logits
+from ._export import PARITY_IMAGES, export_bundle, write_suite
 from ._fit import FittedModel, FoldData, Notes, fit_model, ordinal_targets
 from ._images import PreparedImages, prepare_images, resolve_white
 from ._network import SpecimenNet
+from ._predictions import predictions_table
 from ._probe import FrozenFeatures
+from ._record import bundle_info, provenance
 from ._resume import claim, read_finished, write_finished
 from ._settings import TrainSettings
+from ._survey import describe_training
 
 Report = Callable[[str], None]
 
@@ -73,12 +67,13 @@ def train_study(
     Raises
     ------
     InputError : `out` holds a run already (without `resume`), or one with other settings, or the cohort lacks an
-        image that a modality needs.
+        image that a modality needs, or patients for the `miscoverage` that was asked for.
     """
     # Whatever can be refused is refused before anything is written.
     run = _Run(cohort, settings, out, f"{split.scheme}, seed {split.seed}", resume, report, progress, prepare_progress)
     tasks = [run.learnable(task, split, modalities) for task in tasks]
     run.check_classes(split, tasks, modalities)
+    run.check_promises(split, tasks, modalities)
     claim(out, cohort, tasks, modalities, split, settings, resume=resume)
     write_split(split, out / "split.csv")
     folds = split.folds
@@ -133,8 +128,11 @@ class _Run:
         return narrowed
 
     def _training(self, split: Split, fold: int) -> NDArray[np.bool_]:
+        return self._with_roles(split, fold, "train")
+
+    def _with_roles(self, split: Split, fold: int, *wanted: str) -> NDArray[np.bool_]:
         roles = split.roles(fold)
-        return np.array([roles.get(p) == "train" for p in self._patients], bool)
+        return np.array([roles.get(p) in wanted for p in self._patients], bool)
 
     def _targets(self, task: Task) -> NDArray[np.float64]:
         """Cumulative targets (N, K) of all rows of the cohort, NaN where masked."""
@@ -149,6 +147,39 @@ class _Run:
                 for modality in _in_order(modalities):
                     usable = training & self._has_images(modality) & ~np.isnan(targets).any(1)
                     self._require_both_classes(task, modality, fold, targets[usable])
+
+    def check_promises(self, split: Split, tasks: Sequence[Task], modalities: Sequence[Modality]) -> None:
+        """Say which class has too few patients for an abstention band; refuse the run if one was asked for.
+
+        Raises
+        ------
+        InputError : `miscoverage` is given, and a class of a task, or the lack of calibration folds, rules it out.
+        """
+        asked, miscoverage = self.settings.miscoverage is not None, self.settings.promised_miscoverage
+        if self.settings.n_calibration_folds == 0:
+            if asked:
+                raise InputError(f"miscoverage {miscoverage:g} needs at least 2 calibration folds; there are 0")
+            return
+        for task in tasks:
+            if task.ordinal:
+                continue
+            for name, n_patients in self._fewest(split, task, modalities).items():
+                refusal = promise_refusal(name, n_patients, miscoverage)
+                if refusal and asked:
+                    raise InputError(f"{self.cohort.path}: task {task.name}: {refusal}")
+                if refusal:
+                    self.report(f"task {task.name}: {refusal}; its answers come without")
+
+    def _fewest(self, split: Split, task: Task, modalities: Sequence[Modality]) -> dict[str, int]:
+        """Class -> training and tuning patients with it, in the fold and modality that has fewest."""
+        targets = self._targets(task)[:, 0]
+        counts = [
+            [len(set(self._patients[usable & (targets == level)])) for level in (0, 1)]
+            for fold in split.folds
+            for modality in _in_order(modalities)
+            for usable in [self._with_roles(split, fold, "train", "tune") & self._has_images(modality)]
+        ]
+        return dict(zip(task.class_names, np.min(counts, axis=0).tolist(), strict=True))
 
     def _has_images(self, modality: Modality) -> NDArray[np.bool_]:
         columns = [f"{name}_image" for name in modality.inputs]
@@ -173,8 +204,10 @@ class _Run:
         for task in tasks:
             data = FoldData(images, self._specimens, self._patients, row_roles, self._targets(task))
             parts: dict[Modality, SpecimenNet] = {}
+            choices: dict[Modality, Notes] = {}
             for modality in _in_order(modalities):
-                info, table = self._model(task, modality, fold, data, parts, fl_plan, folder)
+                info, table = self._model(task, modality, fold, data, parts, choices, fl_plan, folder)
+                choices[modality] = info.provenance.settings
                 bundles[info.name] = info
                 tables.append(table)
         self._write_preparation(folder / "preparation.csv", images)
@@ -214,6 +247,7 @@ class _Run:
         fold: int,
         data: FoldData,
         parts: dict[Modality, SpecimenNet],
+        choices: dict[Modality, Notes],
         fl_plan: FLPlan,
         folder: Path,
     ) -> tuple[BundleInfo, pd.DataFrame]:
@@ -238,18 +272,15 @@ class _Run:
             progress=self.progress,
         )
         parts[modality] = fitted.network
-        info = self._info(name, task, modality, fold, data, fitted, fl_plan)
-        train_rows = data.rows(modality, "train")
-        export_bundle(
-            bundle, fitted.network, info, model_card(info), data.image_set(modality, train_rows[:PARITY_IMAGES])
-        )
-        table = _predictions(info, fitted, data, fold)
+        info, vectors = self._described(name, task, modality, fold, data, fitted, choices, fl_plan, folder / "logs")
+        shown = data.image_set(modality, data.rows(modality, "train")[:PARITY_IMAGES])
+        export_bundle(bundle, fitted.network, info, model_card(info), shown, vectors)
+        table = predictions_table(info, fitted, data, fold)
         write_finished(part, bundle, table)
-        tune_auc = "none" if info.metrics.tune_auc is None else f"{info.metrics.tune_auc:.3f}"
-        self.report(f"fold {fold} {name}: AUC on tuning patients {tune_auc}")
+        self.report(f"fold {fold} {name}: {_outcome(info)}")
         return info, table
 
-    def _info(
+    def _described(
         self,
         name: str,
         task: Task,
@@ -257,98 +288,44 @@ class _Run:
         fold: int,
         data: FoldData,
         fitted: FittedModel,
+        choices: dict[Modality, Notes],
         fl_plan: FLPlan,
-    ) -> BundleInfo:
+        logs: Path,
+    ) -> tuple[BundleInfo, NDArray[np.float32] | None]:
+        """What the bundle says of a fitted model, and the vectors of its envelope."""
         settings = self.settings
-        targets = data.targets[data.rows(modality, "train")]
-        level = targets.sum(1).astype(int)
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        counts = {c: int((level == k).sum()) for k, c in enumerate(task.class_names)}
-        return BundleInfo(
-            name=name,
-            task=task,
-            modality=modality,
-            backbone=settings.backbone,
-            fl_plan=fl_plan if "fl" in modality.inputs else None,
-            wl_plan=settings.wl_plan if "wl" in modality.inputs else None,
-            threshold=fitted.threshold,
-            metrics=fitted.metrics,
-            provenance=Provenance(
-                data_kind=self.cohort.data_kind,
-                manifest_sha256=self.cohort.sha256,
-                train_patients=_patients_with(data, "train"),
-                tune_patients=_patients_with(data, "tune"),
-                fold=fold,
-                split=self.split_name,
-                seed=settings.seed,
-                strategy=settings.strategy,
-                weights=fitted.weights,
-                class_counts=counts,
-                settings={**_choices(settings, modality), **fitted.notes, "created": created},
-                versions=library_versions(),
-            ),
-            n_features=fitted.network.head.in_features,
-            opset=OPSET,
+        logits = out_of_fold_logits(
+            task,
+            modality,
+            data,
+            settings,
+            self._frozen,
+            {**choices, modality: fitted.notes},
+            logs=logs,
+            resume=self.resume,
+            progress=self.progress,
         )
+        certainty = fit_certainty(task, logits, data, fitted.threshold, settings.promised_miscoverage)
+        frozen = self._frozen if settings.strategy == "probe" else None
+        trained_on = describe_training(fitted.network, modality, data, frozen, settings.seed)
+        source = provenance(self.cohort, task, modality, data, fitted, settings, fold, self.split_name)
+        info = bundle_info(name, task, modality, fitted, certainty, trained_on, source, settings, fl_plan)
+        return info, trained_on.vectors
 
 
-def _choices(settings: TrainSettings, modality: Modality) -> Notes:
-    """What was chosen for this model: probing knows neither augmentation nor mixed precision."""
-    if settings.strategy == "probe":
-        return _flat(settings.probe)
-    augments = {"fl": settings.fl_augment, "wl": settings.wl_augment}
-    chosen = {**_flat(settings.finetune), "precision": resolved_precision(settings.precision)}
-    for name in modality.inputs:
-        chosen |= {f"{name}_augment.{key}": value for key, value in _flat(augments[name]).items()}
-    return chosen
-
-
-def _flat(settings: BaseModel) -> Notes:
-    return {k: v if isinstance(v, str | int | float) else str(v) for k, v in settings.model_dump().items()}
+def _outcome(info: BundleInfo) -> str:
+    """One line on a finished model."""
+    auc = "none" if info.metrics.tune_auc is None else f"{info.metrics.tune_auc:.3f}"
+    line = f"AUC on tuning patients {auc}"
+    if info.abstention is None:
+        return line if info.calibration else line + "; no calibration"
+    return f"{line}; answers {info.abstention.coverage:.0%} of the specimens of patients left out"
 
 
 def _in_order(modalities: Sequence[Modality]) -> list[Modality]:
     """FL, WL, then fusion, which starts from the two."""
     wanted = set(modalities) | ({Modality.FL, Modality.WL} if Modality.FUSION in modalities else set())
     return [m for m in Modality if m in wanted]
-
-
-def _patients_with(data: FoldData, role: str) -> tuple[str, ...]:
-    return tuple(sorted(set(data.patients[data.roles == role])))
-
-
-def _predictions(info: BundleInfo, fitted: FittedModel, data: FoldData, fold: int) -> pd.DataFrame:
-    """Contract 3 for one model: `y_score` is the sigmoid of the logit (ordinal: mean over the cumulative ones).
-
-    An ordinal task has no positive decision: `level` is the one that theatre answers, the most probable.
-    """
-    table = fitted.logits
-    logits = table.filter(like="logit_").to_numpy(float)
-    targets = data.targets_of(table["specimen_id"])
-    y_true = pd.array(np.where(np.isnan(targets).any(1), np.nan, targets.sum(1)), dtype="Float64").astype("Int64")
-    probability = 1 / (1 + np.exp(-logits))
-    levels = level_probabilities(probability) if info.task.ordinal else np.empty((len(table), 0))
-    if info.task.ordinal:
-        decision = np.full(len(table), "", object)
-        level = pd.array(levels.argmax(1), dtype="Int64")
-    else:
-        decision = np.where(logits[:, 0] >= info.threshold.logit[0], "positive", "negative")
-        level = pd.array([pd.NA] * len(table), dtype="Int64")
-    return pd.DataFrame(
-        {
-            "patient_id": table["patient_id"],
-            "specimen_id": table["specimen_id"],
-            "task": info.task.name,
-            "model": f"{info.modality.value}-{info.provenance.strategy}",
-            "split": table["split"],
-            "fold": fold,
-            "y_true": y_true,
-            "y_score": probability.mean(1),
-            "decision": decision,
-            "level": level,
-            **{f"{LEVEL_PROBABILITY}{k}": column for k, column in enumerate(levels.T)},
-        }
-    )
 
 
 def load_network(bundle: Path, info: BundleInfo, dropout: float = 0.5) -> SpecimenNet:

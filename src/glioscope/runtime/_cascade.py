@@ -1,225 +1,331 @@
 """The paper's cascade on a locked suite: tumour first; grade, Ki-67 and the rest only of what is called tumour."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glioscope.core import (
     BundleError,
-    BundleInfo,
     Decision,
     Diagnosis,
-    FLPlan,
+    Frame,
     GlioscopeError,
     ImageError,
+    Reason,
+    SuiteInfo,
     TaskDiagnosis,
-    WLPlan,
 )
-from glioscope.imaging import Prepared, SpecimenSource, network_input, prepare_specimen
+from glioscope.imaging import (
+    Pixels,
+    SpecimenImages,
+    SpecimenSource,
+    network_input,
+    open_specimen,
+    specimens_in_frames,
+)
 
-from ._bundle import Bundle, load_bundle, load_suite_info
+from ._bundle import Answer, Bundle, load_bundle
+from ._case import Case
+from ._decide import decide, not_asked, not_assessable
+from ._files import load_suite_info, read_suite_file
+from ._settings import RuntimeSettings
 
 FIRST_TASK = "tumor"
+Specimen = Sequence[SpecimenSource]
+"""The image sets of one specimen."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cascade:
-    """A loaded suite. `diagnose` may be called from several threads."""
+    """A loaded suite. Its methods may be called from several threads; identical pixels get the identical answer."""
 
     bundles: dict[str, Bundle]
-    """Task -> the bundle that answers it."""
+    """Task -> the bundle that answers it; the first task first."""
     data_kind: str
+    settings: RuntimeSettings
+    signed_by: str | None = None
+    """Identifier of the trusted key that signed the suite; None where no signature was asked for."""
 
     @classmethod
-    def load(cls, suite: Path, *, threads: int = 2) -> Self:
+    def load(cls, suite: Path, settings: RuntimeSettings | None = None) -> Self:
         """Verify and load the answering bundles of a suite, and warm them up (each answers its probe image).
 
         Raises
         ------
-        BundleError : the suite or one of its bundles is missing, changed or of another version.
+        BundleError : the suite or one of its bundles is missing, changed, of another version, or not signed by whom
+            the settings trust.
+        InputError : the settings ask for a provider or a key that is not there.
         """
-        info = load_suite_info(suite)
-        bundles = {
-            task: load_bundle(suite / name, threads=threads, sums_sha256=info.sha256[name])
-            for task, name in info.answers.items()
-        }
-        # suite.json itself is under no hash: what it says must agree with the bundles, which are.
-        for task, bundle in bundles.items():
-            if bundle.info.task.name != task:
-                found = f"bundle {info.answers[task]} answers task {bundle.info.task.name!r}, not {task!r}"
-                raise BundleError(f"{suite / 'suite.json'}: {found}")
-            kind = bundle.info.provenance.data_kind
-            if kind != info.data_kind:
-                found = f"says {info.data_kind} images; bundle {info.answers[task]} was trained on {kind} ones"
-                raise BundleError(f"{suite / 'suite.json'}: {found}")
-        return cls(bundles, info.data_kind)
+        chosen = settings or RuntimeSettings()
+        content = read_suite_file(suite)
+        signed_by = _signer(suite, chosen, content)
+        info = load_suite_info(suite, content)
+        order = sorted(info.answers, key=lambda task: task != FIRST_TASK)
+        later = max(1, len(order) - 1)
+        share = chosen.model_copy(update={"threads": max(1, chosen.threads // later)})
+        bundles = {}
+        for task in order:
+            alone = task == FIRST_TASK or later == 1 or not chosen.parallel
+            name = info.answers[task]
+            bundles[task] = load_bundle(suite / name, chosen if alone else share, sums_sha256=info.sha256[name])
+            _check_agrees(suite, info, task, bundles[task])
+        return cls(bundles, info.data_kind, chosen, signed_by)
 
-    def diagnose(self, sources: SpecimenSource | Sequence[SpecimenSource]) -> Diagnosis:
-        """Diagnose one specimen from one image set, or from several.
+    def diagnose(
+        self,
+        fl: Frame | None,
+        wl: Frame | None = None,
+        *,
+        dark: Pixels | None = None,
+        flat: Pixels | None = None,
+        specimen_id: str = "specimen",
+    ) -> Diagnosis:
+        """Find the one specimen of a frame pair, and diagnose it.
 
-        Logits are averaged over the image sets that have every image a bundle needs, as they are in training. A task
-        after the first whose image was not given is not assessable; the other answers stand.
+        Parameters
+        ----------
+        fl : uint16 (H, W) with `mm_per_px`, or None where the suite reads white light only.
+        wl : uint8 (H, W, 3) RGB, registered to `fl`.
+        dark, flat : of the fluorescence camera, uint16 (H, W).
 
         Returns
         -------
-        The answers; or, where an image cannot be used or the first task lacks its own, a `Diagnosis` whose `error`
-        says why. Never raises for an image.
+        The answers; not assessable where there is no specimen, or more than one; with `error` where a frame is of the
+        wrong type or size. Never raises for an image.
         """
-        sets = [sources] if isinstance(sources, SpecimenSource) else list(sources)
         started = perf_counter()
-        specimen = _Specimen(sets)
         try:
-            answers = tuple(self._answers(specimen))
-        except (GlioscopeError, OSError) as error:
-            return Diagnosis(sets[0].specimen_id, error=str(error))
-        timings = {**specimen.timings_ms, "total": (perf_counter() - started) * 1000}
-        preparation = {name: tuple(records) for name, records in specimen.preparation.items()}
-        return Diagnosis(sets[0].specimen_id, answers, None, timings, preparation)
+            found = specimens_in_frames(fl, wl, dark=dark, flat=flat)
+        except ImageError as error:
+            return Diagnosis(specimen_id, error=str(error))
+        if len(found) != 1:
+            return self._refused(specimen_id, _count_reason(len(found)), started)
+        case = Case(specimen_id, [replace(found[0], specimen_id=specimen_id)])
+        case.spent("find", started)
+        return self._answered([case], started)[0]
 
-    def diagnose_many(self, specimens: Iterable[Sequence[SpecimenSource]]) -> Iterator[Diagnosis]:
-        """Diagnose specimens one after the other; an unusable one gets its error and the others go on."""
-        for sets in specimens:
-            yield self.diagnose(sets)
+    def diagnose_tray(
+        self,
+        fl: Frame | None,
+        wl: Frame | None = None,
+        *,
+        dark: Pixels | None = None,
+        flat: Pixels | None = None,
+        tray_id: str = "tray",
+    ) -> list[Diagnosis]:
+        """Find every specimen of a frame pair, and diagnose them together, in reading order.
 
-    def _answers(self, specimen: "_Specimen") -> Iterator[TaskDiagnosis]:
-        asked = True
-        first = self.bundles.get(FIRST_TASK)
-        lacking = [specimen.lacks(b.info) for b in ([first] if first is not None else self.bundles.values())]
-        if all(lacking):
-            raise ImageError(None, lacking[0])
-        if first is not None:
-            answer = decide(first.info, specimen.logit(first))
-            asked = answer.decision is Decision.POSITIVE
-            yield answer
-        for task, bundle in self.bundles.items():
-            if task == FIRST_TASK:
-                continue
-            name, reason = bundle.info.name, specimen.lacks(bundle.info)
-            if not asked:
-                yield TaskDiagnosis(task, Decision.NOT_ASKED, "not asked: not tumour", None, None, name)
-            elif reason:
-                yield TaskDiagnosis(
-                    task, Decision.NOT_ASSESSABLE, "not assessable", None, None, name, reasons=(reason,)
-                )
-            else:
-                yield decide(bundle.info, specimen.logit(bundle))
+        Parameters are those of `diagnose`. The diagnoses are named TRAY-1, TRAY-2 ..., and carry box and outline in
+        px of the frame. Empty for an empty plate.
 
-
-class _Specimen:
-    """One specimen's image sets, each image prepared once per preprocessing plan."""
-
-    def __init__(self, sets: list[SpecimenSource]) -> None:
-        self._sets = sets
-        self.timings_ms = {"prepare": 0.0, "network": 0.0}
-        self.preparation: dict[str, list[dict[str, Any]]] = {}
-        self._inputs: dict[tuple[str, int], NDArray[np.float32]] = {}
-
-    def logit(self, bundle: Bundle) -> NDArray[np.float64]:
-        """Mean logit (K,) over the image sets."""
+        Raises
+        ------
+        ImageError : a frame is of the wrong type or size.
+        """
         started = perf_counter()
-        inputs = self._prepared(bundle.info)
-        self.timings_ms["prepare"] += (perf_counter() - started) * 1000
+        found = specimens_in_frames(fl, wl, dark=dark, flat=flat, name=tray_id)
+        return self._answered([Case(images.specimen_id, [images]) for images in found], started)
+
+    def diagnose_files(self, sources: SpecimenSource | Sequence[SpecimenSource]) -> Diagnosis:
+        """Diagnose one specimen from files: one image set, or several.
+
+        Logits are averaged over the image sets that a bundle can use, as they are in training. A task whose image was
+        not given is not assessable; the other answers stand.
+
+        Returns
+        -------
+        The answers, or a `Diagnosis` whose `error` says why a file cannot be used. Never raises for an image.
+        """
         started = perf_counter()
-        logit = bundle.run(inputs).logit
-        self.timings_ms["network"] += (perf_counter() - started) * 1000
-        if not np.isfinite(logit).all():
-            raise ImageError(None, f"bundle {bundle.info.name} gave no finite answer")
-        mean: NDArray[np.float64] = logit.astype(np.float64).mean(0)
-        return mean
+        sets = [sources] if isinstance(sources, SpecimenSource) else list(sources)
+        return self._answered([_opened(sets)], started)[0]
 
-    def lacks(self, info: BundleInfo) -> str:
-        """Which image a bundle needs that no image set has, as a sentence; "" if none."""
-        if self._usable(info):
-            return ""
-        inputs = info.modality.inputs
-        lacking = [name for name in inputs if all(_image(s, name) is None for s in self._sets)] or list(inputs)
-        return f"no {' and '.join(name.upper() for name in lacking)} image, which bundle {info.name} needs"
+    def diagnose_many(self, specimens: Iterable[Specimen]) -> Iterator[Diagnosis]:
+        """Diagnose specimens in their order, in batches, with `settings.workers` batches under way.
 
-    def _usable(self, info: BundleInfo) -> list[int]:
-        """The image sets that have every image the bundle needs."""
-        return [
-            i for i, s in enumerate(self._sets) if all(_image(s, name) is not None for name in info.modality.inputs)
-        ]
+        Reads no further ahead than that, whatever the number of specimens. An unusable specimen gets its error and
+        the others go on.
+        """
+        ahead: deque[Future[list[Diagnosis]]] = deque()
+        with ThreadPoolExecutor(self.settings.workers) as pool:
+            for batch in _batches(specimens, self.settings.batch):
+                ahead.append(pool.submit(self._diagnose_batch, batch))
+                if len(ahead) > self.settings.workers:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
 
-    def _prepared(self, info: BundleInfo) -> dict[str, NDArray[np.float32]]:
-        """Network inputs (N, 3, H, W) of the N usable image sets."""
-        usable = self._usable(info)
-        return {name: np.concatenate([self._one(info, name, i) for i in usable]) for name in info.modality.inputs}
+    def _diagnose_batch(self, batch: Sequence[Specimen]) -> list[Diagnosis]:
+        started = perf_counter()
+        return self._answered([_opened(sets) for sets in batch], started)
 
-    def _one(self, info: BundleInfo, name: str, index: int) -> NDArray[np.float32]:
-        """Network input (1, 3, H, W) of one image."""
-        plan = info.fl_plan if name == "fl" else info.wl_plan
-        if plan is None:
-            raise BundleError(f"bundle {info.name}: input {name} has no preprocessing plan")
-        key = (plan.model_dump_json(), index)
-        if key not in self._inputs:
-            source = self._sets[index]
-            # Both plans at once: each file is read once, and in a full frame the specimen is found once.
-            made = prepare_specimen(source, fl_plan=info.fl_plan, wl_plan=info.wl_plan)
-            for kind, part, own in (("fl", made.fl, info.fl_plan), ("wl", made.wl, info.wl_plan)):
-                if part is not None and own is not None:
-                    self._keep(kind, part, own, index)
-        return self._inputs[key]
+    def _answered(self, cases: Sequence[Case], started: float) -> list[Diagnosis]:
+        """Answer all cases together; if that fails for a reason that nobody foresaw, one by one."""
+        try:
+            self._ask_everything([case for case in cases if case.error is None])
+        except Exception as error:
+            if len(cases) > 1:
+                return [d for case in cases for d in self._answered([_again(case)], perf_counter())]
+            cases[0].error = str(error) if isinstance(error, GlioscopeError) else f"{type(error).__name__}: {error}"
+        each = (perf_counter() - started) * 1000 / max(1, len(cases))
+        for case in cases:
+            case.timings_ms["total"] = each
+        return [case.diagnosis(list(self.bundles)) for case in cases]
 
-    def _keep(self, name: str, part: Prepared, plan: FLPlan | WLPlan, index: int) -> None:
-        key = (plan.model_dump_json(), index)
-        if key in self._inputs:  # made for another bundle before, and recorded then
-            return
-        self._inputs[key] = network_input(part.image[None], plan)
-        path = _image(self._sets[index], name)
-        row = {"image": path.name if path is not None else "", **part.record.as_row()}
-        self.preparation.setdefault(name, []).append(row)
+    def _ask_everything(self, cases: Sequence[Case]) -> None:
+        for case in cases:
+            case.measure()
+        later = {task: bundle for task, bundle in self.bundles.items() if task != FIRST_TASK}
+        tumours = list(cases)
+        if FIRST_TASK in self.bundles:
+            self._ask({FIRST_TASK: self.bundles[FIRST_TASK]}, cases)
+            tumours = [case for case in cases if case.answers[FIRST_TASK].decision is Decision.POSITIVE]
+            for case in cases:
+                why = _why_not(case.answers[FIRST_TASK])
+                case.answers |= {task: not_asked(bundle.info, why) for task, bundle in later.items()}
+        self._ask(later, tumours)
+
+    def _ask(self, bundles: Mapping[str, Bundle], cases: Sequence[Case]) -> None:
+        """Let each bundle answer its task for all cases."""
+        work = []
+        for task, bundle in bundles.items():
+            chosen = []
+            for case in cases:
+                usable, reasons = case.usable(bundle.info)
+                if usable:
+                    chosen.append((case, usable))
+                else:
+                    case.answers[task] = not_assessable(bundle.info, reasons)
+            if chosen:
+                work.append((task, bundle, chosen, _inputs(bundle, chosen)))
+        started = perf_counter()
+        if len(work) > 1 and self.settings.parallel:
+            with ThreadPoolExecutor(len(work)) as pool:
+                answers = list(pool.map(lambda item: _run(item[1], item[3]), work))
+        else:
+            answers = [_run(bundle, inputs) for _, bundle, _, inputs in work]
+        for (task, bundle, chosen, _), answer in zip(work, answers, strict=True):
+            _distribute(task, bundle, chosen, answer)
+        for case in {id(case): case for _, _, chosen, _ in work for case, _ in chosen}.values():
+            case.spent("network", started)
+
+    def _refused(self, specimen_id: str, reason: Reason, started: float) -> Diagnosis:
+        """No task is assessable, for one reason."""
+        tasks = tuple(not_assessable(bundle.info, (reason,)) for bundle in self.bundles.values())
+        spent = {"total": (perf_counter() - started) * 1000}
+        return Diagnosis(specimen_id, tasks, reasons=(reason,), timings_ms=spent)
 
 
-def _image(source: SpecimenSource, name: str) -> Path | None:
-    return source.fl_image if name == "fl" else source.wl_image
+def _batches(specimens: Iterable[Specimen], size: int) -> Iterator[tuple[Specimen, ...]]:
+    iterator = iter(specimens)
+    while batch := tuple(islice(iterator, size)):
+        yield batch
 
 
-def threshold_note(info: BundleInfo) -> str | None:
-    """Why the threshold of a bundle is not one that tuning patients chose, as a sentence; None where they did.
-
-    The levels of an ordinal task need no threshold.
-    """
-    chosen_on = info.threshold.chosen_on
-    if chosen_on == "tune" or (info.task.ordinal and chosen_on == "fixed"):
+def _signer(suite: Path, settings: RuntimeSettings, content: bytes) -> str | None:
+    """Who signed exactly this `content` of suite.json, which is also what is loaded."""
+    if settings.trusted_keys is None:
         return None
-    return f"the threshold of {info.name} was not chosen on tuning patients ({chosen_on})"
+    # Imported here: a suite that needs no signature starts faster without the library.
+    from ._signature import trusted_keys, verify_suite
+
+    return verify_suite(suite, trusted_keys(settings.trusted_keys), content=content)
 
 
-def decide(info: BundleInfo, logit: NDArray[np.float64]) -> TaskDiagnosis:
-    """Turn the logit (K,) of one specimen into an answer at the locked threshold."""
-    probability = 1 / (1 + np.exp(-logit))
-    names = info.task.class_names
-    note = threshold_note(info)
-    reasons = () if note is None else (note,)
-    if info.task.ordinal:
-        # Imported here: it brings SciPy, which the built-in tasks do without and which would delay every start.
-        from glioscope.stats import level_probabilities
+def _check_agrees(suite: Path, info: SuiteInfo, task: str, bundle: Bundle) -> None:
+    """suite.json itself is under no hash: what it says must agree with the bundles, which are."""
+    name = info.answers[task]
+    if bundle.info.task.name != task:
+        found = f"bundle {name} answers task {bundle.info.task.name!r}, not {task!r}"
+        raise BundleError(f"{suite / 'suite.json'}: {found}")
+    kind = bundle.info.provenance.data_kind
+    if kind != info.data_kind:
+        found = f"says {info.data_kind} images; bundle {name} was trained on {kind} ones"
+        raise BundleError(f"{suite / 'suite.json'}: {found}")
 
-        levels = level_probabilities(probability[None])[0]
-        return TaskDiagnosis(
-            info.task.name,
-            Decision.LEVEL,
-            names[int(levels.argmax())],
-            float(probability.mean()),
-            None,
-            info.name,
-            tuple(float(v) for v in levels),
-            reasons=reasons,
+
+def _opened(sets: Sequence[SpecimenSource]) -> Case:
+    """A case from files; an image that cannot be read is its error."""
+    images: list[SpecimenImages] = []
+    files = [
+        {name: path.name for name, path in (("fl", s.fl_image), ("wl", s.wl_image)) if path is not None} for s in sets
+    ]
+    case = Case(sets[0].specimen_id, images, files)
+    started = perf_counter()
+    try:
+        images += [open_specimen(source) for source in sets]
+    except (GlioscopeError, OSError) as error:
+        case.error = str(error)
+    case.spent("open", started)
+    return case
+
+
+def _again(case: Case) -> Case:
+    return Case(case.specimen_id, case.sets, case.files, case.error)
+
+
+def _inputs(bundle: Bundle, chosen: Sequence[tuple[Case, list[int]]]) -> dict[str, NDArray[np.float32]]:
+    """Network inputs (N, 3, H, W) of all usable image sets, case by case."""
+    return {
+        name: network_input(
+            np.stack([case.image(bundle.plan(name), index) for case, usable in chosen for index in usable]),
+            bundle.plan(name),
         )
-    threshold = info.threshold.logit[0]
-    positive = bool(logit[0] >= threshold)
-    return TaskDiagnosis(
-        info.task.name,
-        Decision.POSITIVE if positive else Decision.NEGATIVE,
-        names[1] if positive else names[0],
-        float(probability[0]),
-        float(1 / (1 + np.exp(-threshold))),
-        info.name,
-        reasons=reasons,
+        for name in bundle.info.modality.inputs
+    }
+
+
+def _run(bundle: Bundle, inputs: dict[str, NDArray[np.float32]]) -> Answer:
+    """The network's answer on all N images, one at a time.
+
+    A batch changes the last bits of every logit in it: alone, an image gets the same answer in every company. On a CPU
+    a batch would not be faster.
+    """
+    n = len(next(iter(inputs.values())))
+    parts = [bundle.run({k: v[i : i + 1] for k, v in inputs.items()}) for i in range(n)]
+    return Answer(
+        np.concatenate([part.logit for part in parts]),
+        {name: np.concatenate([part.cams[name] for part in parts]) for name in inputs},
+        np.concatenate([part.features for part in parts]),
     )
+
+
+def _distribute(task: str, bundle: Bundle, chosen: Sequence[tuple[Case, list[int]]], answer: Answer) -> None:
+    """Give each case its part of a network's answer: mean logit over its image sets, the largest distance."""
+    info, start = bundle.info, 0
+    envelope = info.envelope
+    distance = (
+        None if envelope is None or bundle.vectors is None else envelope.distance(answer.features, bundle.vectors)
+    )
+    for case, usable in chosen:
+        part = slice(start, start + len(usable))
+        start += len(usable)
+        logit = answer.logit[part].astype(np.float64).mean(0)
+        if not np.isfinite(logit).all():
+            reason = Reason("no_finite_answer", f"bundle {info.name} gave no finite answer")
+            case.answers[task] = not_assessable(info, (reason,))
+            continue
+        far = None if distance is None else float(distance[part].max())
+        found: TaskDiagnosis = decide(info, logit, far)
+        # Of several image sets, the map of the first is shown: maps of different pictures cannot be averaged.
+        cams = {name: cam[part][0] for name, cam in answer.cams.items()}
+        case.answers[task] = replace(found, cams=cams)
+
+
+def _why_not(first: TaskDiagnosis) -> str:
+    return "not tumour" if first.decision is Decision.NEGATIVE else f"tumour is {first.answer}"
+
+
+def _count_reason(count: int) -> Reason:
+    if count == 0:
+        return Reason("no_specimen", "no specimen in the frame: put one under the cameras", "", 0.0, 1.0)
+    sentence = f"{count} specimens in the frame, 1 is needed: leave one, or use the tray"
+    return Reason("several_specimens", sentence, "", float(count), 1.0)

@@ -12,6 +12,8 @@ from ._features import HAND_MADE_FEATURES, hand_made_features, specimen_mask
 from ._latents import CARRIED, Appearance, draw_appearance, draw_tissue
 from ._oracle import oracle_columns
 from ._settings import FROZEN_SETTINGS_SHA256, SimSettings
+from ._target import Lens, TargetPair, photograph_target
+from ._trays import Tray, TraySpecimen, render_tray
 from ._write import SimulatedCohort, simulate
 
 __all__ = [
@@ -20,13 +22,19 @@ __all__ = [
     "HAND_MADE_FEATURES",
     "Appearance",
     "Design",
+    "Lens",
     "SimSettings",
     "SimulatedCohort",
+    "TargetPair",
+    "Tray",
+    "TraySpecimen",
     "draw_appearance",
     "draw_design",
     "draw_tissue",
     "hand_made_features",
     "oracle_columns",
+    "photograph_target",
+    "render_tray",
     "simulate",
     "specimen_mask",
 ]
