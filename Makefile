@@ -11,8 +11,8 @@ help:
 	@echo "make demo       simulate a cohort, train, evaluate, report, diagnose; prints paper / this run / ceiling"
 	@echo "make test       ruff, mypy, import-linter and all tests"
 	@echo "make reproduce  the same as demo with full fine-tuning"
-	@echo "make bench-NAME tcell, sim, sim_requirements, train, diagnose, stats, coverage, normalisation,"; \
-	echo "                recipe, brain16;"; \
+	@echo "make bench-NAME tcell, sim, sim_requirements, train, stats, coverage, normalisation, recipe, brain16,"; \
+	echo "                latency, cold, throughput, prepare, tray, gate, envelope, calibration, explain, quantisation;"; \
 	echo "                one JSON object as the last line; ARGS=--record writes docs/results.md"
 	@echo "make system     install the Debian packages that the full test run uses"
 
@@ -51,6 +51,13 @@ reproduce: $(STAMP)
 
 pictures: $(STAMP)
 	$(BIN)/python benchmarks/pictures.py
+
+# The peer that latency, throughput and explain are measured beside; without its OpenCV, which would overwrite ours.
+PEER := $(VENV)/.peer
+$(PEER): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'grad-cam==1.5.7' 'ttach==0.0.3'
+	touch $(PEER)
+bench-latency bench-throughput bench-explain: $(PEER)
 
 bench-%: $(STAMP)
 	$(BIN)/python benchmarks/$*.py $(ARGS)

@@ -31,8 +31,7 @@ from glioscope.cohort import load_manifest, read_predictions, split_patients
 from glioscope.core import BUILT_IN_TASKS, BundleInfo, Canvas, FLPlan, Modality, WLPlan
 from glioscope.models import FinetuneSettings, TrainSettings, train_study
 from glioscope.sim import SimSettings, simulate
-from glioscope.stats import brier_score, expected_calibration_error, fit_temperature, fit_venn_abers
-from glioscope.stats._clustered_logistic import fit_calibration
+from glioscope.stats import brier_score, expected_calibration_error, fit_calibration, fit_temperature, fit_venn_abers
 
 TASKS = ("tumor", "grade")
 PATIENTS = (7, 16, 23)

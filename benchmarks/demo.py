@@ -1,4 +1,5 @@
-"""The whole main job on a SIMULATED cohort of the paper's size: simulate, check, train, evaluate, report, diagnose.
+"""The whole main job on a SIMULATED cohort of the paper's size: simulate, check, train, evaluate, report, diagnose,
+explain.
 
 `make demo` probes everything (frozen features) and fine-tunes FL-CNN 1; `make reproduce` fine-tunes everything.
 Each step is a command that a lab can run on its own images; it is printed before it runs.
@@ -8,6 +9,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from common import ROOT
 from glioscope.stats import auc
 from readme import write_study_section
 
@@ -131,7 +134,11 @@ def main() -> None:
     report = study_report(cohort, runs, options.out / "report")
     if not (unseen / "manifest.csv").is_file():
         glioscope("simulate", unseen, "--patients", "2", "--specimens", "20", "--seed", "99")
-    glioscope("diagnose", runs[0] / "suite", "--manifest", unseen / "manifest.csv")
+    glioscope(
+        "diagnose", runs[0] / "suite", "--manifest", unseen / "manifest.csv", "--heatmaps", options.out / "heatmaps"
+    )
+    explained = options.out / "explained"
+    glioscope("explain", runs[0] / "suite", "--manifest", unseen / "manifest.csv", "--limit", "8", "--out", explained)
     table = side_by_side(cohort, runs)
     console = Console(width=120)
     console.print(table)
@@ -141,6 +148,7 @@ def main() -> None:
     )
     if options.record:
         write_study_section(json.loads((report / "metrics.json").read_text()))
+        shutil.copy(explained / "figure.png", ROOT / "docs" / "images" / "explanation.png")
     print(f"The study report: {report / 'report.html'}")
 
 

@@ -78,7 +78,7 @@ def main() -> None:
     )
     say("judged")
     record = found.to_json()
-    write_text(WORK / "evidence.json", json.dumps(record, indent=1))
+    write_text(WORK / f"evidence-{options.size}.json", json.dumps(record, indent=1))
     finish(
         "bench-explain",
         {
@@ -91,7 +91,7 @@ def main() -> None:
             "n_draws": found.n_draws,
             "guided_plain_correlation": round(found.guided_plain_correlation, 4),
             "guided_plain_correlation_silu": silu_correlation(images, target),
-            "guided_plain_correlation_peer": peer_correlation(network, images.first(options.checked), target),
+            "guided_plain_correlation_peer": peer_correlation(network, images.part(0, options.checked), target),
             "unreactive": list(found.unreactive),
             "views": {f"{view['source']}: {view['name']}": row(view) for view in record["views"]},
             "seconds": round(time.perf_counter() - started),
@@ -205,20 +205,24 @@ def silu_correlation(images, target) -> float:
     """The same of ours in a network of SiLU, EfficientNet-B0 with random weights (the hub is not asked)."""
     torch.manual_seed(SEED)
     network = SpecimenNet(Modality.FL, [create_backbone("efficientnet_b0", "none")[0]]).eval()
-    return round(guided_plain_correlation(network, images.first(4), target), 4)
+    return round(guided_plain_correlation(network, images.part(0, 4), target), 4)
 
 
-def row(view) -> dict[str, float | bool | None]:
+def row(view):
     """One view's line of the result."""
     randomised, permuted, hit = (view[name] or {} for name in ("randomised", "permuted", "pointing"))
     return {
         "ssim_randomised": randomised.get("ssim"),
         "spearman_randomised": randomised.get("spearman"),
+        "abs_spearman_randomised": randomised.get("abs_spearman"),
         "hog_randomised": randomised.get("hog"),
+        "empty_randomised": randomised.get("empty"),
         "ssim_label_randomised": permuted.get("ssim"),
         "spearman_label_randomised": permuted.get("spearman"),
+        "empty_label_randomised": permuted.get("empty"),
         "road_gain": view["deletion"]["gain"],
         "pointing": hit.get("accuracy"),
+        "pointing_interval": [hit.get("low"), hit.get("high")],
         "pointing_chance": hit.get("chance"),
         "energy": hit.get("energy"),
         "tumor_share": hit.get("tumor_share"),

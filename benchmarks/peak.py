@@ -58,14 +58,14 @@ def copy_gb_s(repeats: int = 6) -> float:
     return 2 * source.nbytes / best_seconds(lambda: np.copyto(target, source), repeats) / 1e9
 
 
-def network_flops(model: onnx.ModelProto) -> dict[str, float]:
+def network_flops(path: Path) -> dict[str, float]:
     """Floating-point operations of one image by kind: "pointwise", "depthwise", "dense" (other Convs), "se", "gemm".
 
     Elementwise operations are left out, as is usual; they are a hundredth.
     """
-    inferred = shape_inference.infer_shapes(model, data_prop=True).graph
+    inferred = shape_inference.infer_shapes(folded(path), strict_mode=True, data_prop=True).graph
     shapes = {
-        value.name: [d.dim_value or 1 for d in value.type.tensor_type.shape.dim]
+        value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
         for value in (*inferred.value_info, *inferred.input, *inferred.output)
     }
     shapes |= {w.name: list(w.dims) for w in inferred.initializer}
@@ -73,10 +73,22 @@ def network_flops(model: onnx.ModelProto) -> dict[str, float]:
     for node in inferred.node:
         if node.op_type == "Conv":
             out, weight = shapes[node.output[0]], shapes[node.input[1]]
+            if not all(out[1:]):
+                raise SystemExit(f"{path}: the size of {node.output[0]} is not known, so its work cannot be counted")
             flops[conv_kind(weight, out)] += 2.0 * math.prod(out[1:]) * math.prod(weight[1:])
         elif node.op_type in ("Gemm", "MatMul"):
             flops["gemm"] += 2.0 * math.prod(shapes[node.input[1]])
     return dict(flops)
+
+
+def folded(path: Path) -> onnx.ModelProto:
+    """The graph with its constants worked out, so that shapes can be inferred."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(Path(folder) / "folded.onnx")
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnx.load(options.optimized_model_filepath)
 
 
 def conv_kind(weight: list[int], out: list[int]) -> str:
@@ -154,7 +166,7 @@ def input_shape(path: Path) -> list[int]:
 
 def fractions(path: Path, batch: int, rounds: int) -> dict[str, float]:
     """Share of the peak that a network reaches on one thread, by CPU time, in turn with the matrix product."""
-    flops = sum(network_flops(onnx.load(path)).values())
+    flops = sum(network_flops(path).values())
     session = open_session(path)
     images = np.random.default_rng(0).normal(size=(batch, *input_shape(path))).astype(np.float32)
     session.run(OUTPUTS, {"fl": images})
@@ -188,7 +200,7 @@ def main() -> None:
     }
     for name, backbone in (("b0", B0), ("lite0", LITE0)):
         path = first_network(backbone)
-        kinds = {kind: round(value / 1e9, 4) for kind, value in network_flops(onnx.load(path)).items()}
+        kinds = {kind: round(value / 1e9, 4) for kind, value in network_flops(path).items()}
         found: dict[str, object] = {"gflop_by_kind": kinds}
         for batch in (1, BATCH):
             found[f"batch_{batch}"] = {

@@ -15,10 +15,10 @@ TASKS = ("tumor", "grade", "ki67")
 
 
 def cohort_folder() -> Path:
-    """A small SIMULATED cohort of full frames: 6 patients, 120 specimens."""
-    folder = WORK / "speed-cohort"
+    """A small SIMULATED cohort: 6 patients, 120 specimens."""
+    folder = WORK / "speed-cut"
     if not (folder / "manifest.csv").is_file():
-        simulate(folder, n_patients=6, n_specimens=120, seed=21, framing="full")
+        simulate(folder, n_patients=6, n_specimens=120, seed=21)
     return folder
 
 

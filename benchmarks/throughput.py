@@ -14,11 +14,9 @@ import statistics
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -117,7 +115,7 @@ def main() -> None:
     items = image_pairs()[: options.images]
     settings = RuntimeSettings(threads=1, workers=CORES, parallel=False, batch=options.batch)
     cascade = asking_everything(Cascade.load(speed_suite(B0), settings))
-    gflop = NETWORKS * sum(network_flops(onnx.load(Path(first_network(B0)))).values()) / 1e9
+    gflop = NETWORKS * sum(network_flops(first_network(B0)).values()) / 1e9
     pipeline = StockPipeline(B0, threads=CORES)
     stock_loaders = loaders(items[: options.stock_images])
     ours(cascade, items[:32])

@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="needs glioscope[train]")
 import torch
 
 from glioscope.core import InputError
-from glioscope.explain import VIEWS, Target
+from glioscope.explain import VIEWS, Target, _evidence
 from glioscope.explain._evidence import (
     OWN,
     THEATRE_VIEW,
@@ -120,7 +120,7 @@ def test_the_record_is_plain_json_and_names_the_views_that_do_not_react(found):
     record = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert record["images_kind"] == "simulated"
     assert record["unreactive"] == list(found.unreactive)
-    assert record["views"][0]["cascade"][0].keys() == {"ssim", "spearman", "hog"}
+    assert record["views"][0]["cascade"][0].keys() == {"ssim", "spearman", "hog", "abs_spearman", "empty"}
 
 
 def test_the_caption_names_views_as_the_figure_does():
@@ -138,3 +138,12 @@ def test_a_map_of_the_wrong_size_is_refused(images):
     with pytest.raises(InputError, match="map half of other is"):
         evidence(small_network(), images, TARGET, name="small", images_kind="simulated",
                  rng=np.random.default_rng(0), peers={"other": small})  # fmt: skip
+
+
+def test_maps_do_not_depend_on_how_many_are_made_at_once(images, monkeypatch):
+    made = []
+    for batch in (2, 16):
+        monkeypatch.setattr(_evidence, "_BATCH", batch)
+        made.append(_evidence._made(small_network(), images, TARGET, {OWN: own_maps}))
+    for key, values in made[0].items():
+        np.testing.assert_allclose(values, made[1][key], rtol=1e-4, atol=1e-5 * values.max())

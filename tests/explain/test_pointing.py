@@ -56,9 +56,9 @@ def test_a_map_with_nothing_in_it_misses():
     assert found.energy == pytest.approx(found.tumor_share)
 
 
-def test_colours_are_summed_by_their_strength():
+def test_colours_are_summed():
     maps = np.zeros((4, SIDE, SIDE, 3), np.float32)
-    maps[:, 30, 5] = -1
+    maps[:, 30, 5] = 1
     maps[:, 30, 40, 0] = 2
     assert pointing(maps, TUMOR, SPECIMEN).accuracy == 1
 

@@ -52,20 +52,28 @@ def test_only_the_specimen_counts():
 
 def test_a_map_with_nothing_in_it_has_no_ranks():
     found = similarity(smooth(6), np.zeros(SHAPE, np.float32), WHOLE)
-    assert (found.spearman, found.hog) == (0, 0)
+    assert (found.spearman, found.hog, found.empty) == (0, 0, 1)
     assert np.isfinite(found.ssim)
 
 
-def test_signed_colours_are_compared_with_their_signs():
-    maps = np.random.default_rng(7).standard_normal((1, 64, 64, 3)).astype(np.float32)
-    found = similarity(maps, -maps, WHOLE[:1])
-    assert found.spearman == pytest.approx(-1)
-    assert found.ssim < -0.9
+def test_colours_are_compared_channel_by_channel():
+    maps = np.stack([smooth(seed) for seed in (8, 9, 10)], axis=3)
+    assert similarity(maps, maps[..., ::-1], WHOLE).spearman < 0.7
+    assert similarity(maps, maps, WHOLE).ssim == pytest.approx(1)
+
+
+def test_opposed_draws_do_not_average_out_in_the_size_of_the_correlation():
+    maps = smooth(11)[:1] + np.float32(0.01)
+    both = Similarity.mean([similarity(maps, other, WHOLE[:1]) for other in (maps, 1 / maps)])
+    assert both.spearman == pytest.approx(0, abs=1e-3)
+    assert both.abs_spearman == pytest.approx(1)
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="cannot be compared"):
         similarity(smooth(0), smooth(0)[:2], WHOLE)
+    with pytest.raises(InputError, match="below 0"):
+        similarity(smooth(0), -smooth(0), WHOLE)
     with pytest.raises(InputError, match="empty specimen"):
         similarity(smooth(0), smooth(0), np.zeros(SHAPE, bool))
     with pytest.raises(InputError, match="got 0"):

@@ -6,9 +6,8 @@ pytest.importorskip("torch", reason="needs glioscope[train]")
 
 from glioscope.core import BUILT_IN_TASKS, Threshold
 from glioscope.models import FoldData, TrainSettings, ordinal_targets
-from glioscope.models._certainty import decide_by_band, fit_certainty, probabilities
-from glioscope.stats._abstention import abstention_band
-from glioscope.stats._clustered_logistic import fit_calibration
+from glioscope.models._certainty import fit_certainty, probabilities
+from glioscope.stats import abstention_band, fit_calibration
 
 AT_ZERO = Threshold(logit=(0.0,), rule="fixed", chosen_on="fixed")
 
@@ -55,16 +54,6 @@ def test_too_few_scores_give_nothing(rows):
     )
     found = fit_certainty(BUILT_IN_TASKS["tumor"], logits[keep], data, AT_ZERO, 0.15)
     assert (found.calibration, found.abstention) == ((), None)
-
-
-def test_decisions_change_at_the_ends_of_the_band_and_at_the_threshold_without_one():
-    data, logits, _ = scored()
-    band = fit_certainty(BUILT_IN_TASKS["tumor"], logits, data, AT_ZERO, 0.1).abstention
-    assert band.low < 0 < band.high
-    below, above = np.nextafter(band.low, -np.inf), np.nextafter(band.high, -np.inf)
-    said = decide_by_band(np.array([below, band.low, 0.0, above, band.high]), AT_ZERO, band)
-    assert said.tolist() == ["negative", *["indeterminate"] * 3, "positive"]
-    assert decide_by_band(np.array([-1e-9, 0.0]), AT_ZERO, None).tolist() == ["negative", "positive"]
 
 
 def test_probabilities_are_those_of_the_record():

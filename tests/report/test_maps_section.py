@@ -15,7 +15,7 @@ VIEWS = ("coloured_gcam", "gcam_saliency", "saliency_x_image", "gcam_heatmap", "
 
 def view(name, source="glioscope", ssim=0.3):
     reference = source == "reference"
-    alike = {"ssim": ssim, "spearman": 0.2, "hog": 0.1}
+    alike = {"ssim": ssim, "spearman": 0.2, "hog": 0.1, "abs_spearman": 0.3, "empty": 0.05}
     steps = [] if reference else [{**alike, "ssim": 1 - (1 - ssim) * (i + 1) / len(STAGES)} for i in range(len(STAGES))]
     return {
         "name": name,
@@ -89,7 +89,7 @@ def test_a_view_that_does_not_react_is_named_in_text_and_table(section):
 
 def test_numbers_stand_where_the_record_has_them(section):
     randomisation, truth = section.tables
-    assert randomisation.rows[0][1:6] == (0.3, 0.2, 0.1, 0.123, 0.456)
+    assert randomisation.rows[0][1:7] == (0.3, 0.2, 0.1, 0.05, 0.123, 0.456)
     row = truth.rows[0]
     assert row[1:4] == (-1.25, 1.75, 1.875)
     assert (row[4].value, row[4].low, row[4].high, row[5]) == (0.75, 0.6, 0.85, 0.42)

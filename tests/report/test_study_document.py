@@ -30,6 +30,7 @@ def document_of(table, **options):
         cohort=Section("cohort", "Who was studied", ("Everyone.",)),
         readers=readers,
         agreement=None,
+        maps=None,
         facts=run_facts(analysis, table, (), pathologists=False),
     )
 

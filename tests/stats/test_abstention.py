@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glioscope.core import InputError
-from glioscope.stats._abstention import abstention_band, patients_needed
+from glioscope.stats._abstention import abstention_band, patients_for_promise
 
 NAMES = ("non-tumour", "tumour")
 
@@ -26,7 +26,7 @@ def losses(labels, logit, patients, wrong, of_class):
 @settings(max_examples=150, deadline=None)
 def test_the_mean_loss_of_a_patient_left_out_of_any_set_keeps_the_promise(data, miscoverage, threshold):
     """Theorem 1 given the set of patients: each is equally likely to be the new one, so their mean loss is bounded."""
-    n_patients = data.draw(st.integers(patients_needed(miscoverage) + 1, 14))
+    n_patients = data.draw(st.integers(patients_for_promise(miscoverage) + 1, 14))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     patients = np.repeat(np.arange(n_patients), rng.integers(1, 9, n_patients))
     labels = rng.integers(0, 2, patients.size)
@@ -44,7 +44,7 @@ def test_the_mean_loss_of_a_patient_left_out_of_any_set_keeps_the_promise(data, 
             )
             mine = logit[(patients == k) & (labels == of_class)]
             promised = getattr(band, side)
-            assert (promised.limit is None) == (having.size - 1 < patients_needed(miscoverage))
+            assert (promised.limit is None) == (having.size - 1 < patients_for_promise(miscoverage))
             if promised.limit is not None:
                 new.append(np.mean(mine >= band.high if of_class == 0 else mine < band.low))
         assert not new or np.mean(new) <= miscoverage + 1e-9
@@ -110,7 +110,7 @@ def test_a_promise_that_the_threshold_keeps_anyway_costs_nothing():
 
 @pytest.mark.parametrize(("miscoverage", "needed"), [(0.1, 9), (0.05, 19), (1 / 3, 2), (0.5, 1), (0.9, 1), (0.15, 6)])
 def test_a_promise_below_one_in_k_plus_one_is_refused(miscoverage, needed):
-    assert patients_needed(miscoverage) == needed
+    assert patients_for_promise(miscoverage) == needed
     for n_patients, refused in ((needed - 1, True), (needed, False)):
         if n_patients == 0:
             continue

@@ -34,6 +34,9 @@ def evaluate(
     suite: Annotated[
         Path | None, typer.Option(help="Suite that made the predictions: checks patients, model cards.")
     ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(help="What was measured on the maps of such a bundle (docs/evidence.md).")
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="strict (by patient), paper (as Shen et al. 2021), or both.")
     ] = "strict",
@@ -56,7 +59,14 @@ def evaluate(
     if protocol not in ("strict", "paper", "both"):
         raise InputError(f"--protocol {protocol!r} is unknown; give strict, paper or both")
     _check_folder(folder)
-    given = {"Readings": readings, "Study": study, "Manifest": manifest, "Pathology": pathology, "Suite": suite}
+    given = {
+        "Readings": readings,
+        "Study": study,
+        "Manifest": manifest,
+        "Pathology": pathology,
+        "Suite": suite,
+        "Evidence": evidence,
+    }
     inputs = StudyInputs(
         predictions=_predictions(predictions),
         readings=read_readings(readings) if readings else None,
@@ -64,6 +74,7 @@ def evaluate(
         cohort=load_manifest(manifest, check_pixels=False) if manifest else None,
         pathology=read_pathology(pathology) if pathology else None,
         suite=suite,
+        evidence=evidence,
         sources={
             "Predictions": ", ".join(path.name for path in predictions),
             **{name: path.name for name, path in given.items() if path},

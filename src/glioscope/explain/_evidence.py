@@ -20,7 +20,7 @@ from ._maps import Images, Maps, Target, explain_maps, grad_cam, input_gradients
 from ._pointing import Pointing, pointing
 from ._randomise import cascade, independent, randomised, stages
 from ._rules import guided_copy
-from ._similarity import Masks, Similarity, Stack, similarity, strength
+from ._similarity import Masks, Similarity, Stack, pearson, similarity
 from ._views import VIEWS, make_views
 
 KIND: Final = "glioscope evidence on maps"
@@ -29,6 +29,9 @@ LIMIT: Final = 0.5
 """A view reacts to its network if SSIM and rank correlation with the maps of randomised weights are both below."""
 OWN: Final = "glioscope"
 REFERENCE: Final = "reference"
+
+_BATCH: Final = 16
+"""Images whose maps are made at once: gradients of 60 images of 224 px would fill the memory."""
 
 Progress = Callable[[str], None]
 _Key = tuple[str, str]
@@ -53,17 +56,16 @@ class JudgedImages:
     specimen: Masks
     tumor: Masks | None = None
 
-    def first(self, count: int) -> "JudgedImages":
-        """The first `count` images."""
-        inputs = {name: images[:count] for name, images in self.inputs.items()}
-        tumor = None if self.tumor is None else self.tumor[:count]
-        return replace(
-            self, inputs=inputs, brightness=self.brightness[:count], specimen=self.specimen[:count], tumor=tumor
-        )
+    def part(self, start: int, stop: int) -> "JudgedImages":
+        """Images `start` to `stop` (not included), as a slice takes them."""
+        rows = slice(start, stop)
+        inputs = {name: images[rows] for name, images in self.inputs.items()}
+        tumor = None if self.tumor is None else self.tumor[rows]
+        return replace(self, inputs=inputs, brightness=self.brightness[rows], specimen=self.specimen[rows], tumor=tumor)
 
 
 MapMaker = Callable[[SpecimenNet, JudgedImages, Target], Mapping[str, Stack]]
-"""Maps of `JudgedImages.name` by name, each (N, S, S) at least 0, or (N, S, S, 3)."""
+"""Maps of `JudgedImages.name` by name, each (N, S, S) or (N, S, S, 3), at least 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def evidence(
     permuted: SpecimenNet | None = None,
     peers: Mapping[str, MapMaker] | None = None,
     n_checked: int = 16,
-    n_draws: int = 3,
+    n_draws: int = 5,
     say: Progress = lambda text: None,
 ) -> Evidence:
     """Judge the five views, the gradients they are made of, and the maps of others.
@@ -153,7 +155,7 @@ def evidence(
     InputError : shapes that do not fit, or a network that cannot be explained.
     """
     makers: dict[str, MapMaker] = {OWN: own_maps, **(peers or {})}
-    few = images.first(n_checked)
+    few = images.part(0, n_checked)
     say("maps")
     maps = _made(network, images, target, makers)
     references = _references(network, images, target, rng)
@@ -187,7 +189,10 @@ def evidence(
 
 
 def own_maps(network: SpecimenNet, images: JudgedImages, target: Target) -> dict[str, Stack]:
-    """The paper's five views on the canvas, and the guided and the plain gradient (absolute values, summed)."""
+    """The paper's five views on the canvas, and the guided and the plain gradient (absolute values, summed).
+
+    Of the coloured view that is what is drawn: its positive part.
+    """
     guided = guided_copy(network)
     maps = explain_maps(network, guided, images.inputs, target)[images.name]
     plain = input_gradients(network, images.inputs, target)[images.name]
@@ -196,7 +201,7 @@ def own_maps(network: SpecimenNet, images: JudgedImages, target: Target) -> dict
     for index, (brightness, mask) in enumerate(zip(images.brightness, images.specimen, strict=True)):
         views = make_views(Maps(maps.cam, maps.guided), index, canvas, brightness, mask)
         for view, stack in made.items():
-            stack.append(getattr(views, view))
+            stack.append(np.maximum(getattr(views, view), 0))
     lines = {"guided_gradient": maps.guided, "plain_gradient": plain}
     gradients = {key: np.abs(g).sum(axis=1) * images.specimen for key, g in lines.items()}
     return {**{view: np.stack(stack) for view, stack in made.items()}, **gradients}
@@ -206,7 +211,7 @@ def guided_plain_correlation(network: SpecimenNet, images: JudgedImages, target:
     """Pearson's r of guided and plain gradients over pixels and colours, mean over images."""
     guided = input_gradients(guided_copy(network), images.inputs, target)[images.name]
     plain = input_gradients(network, images.inputs, target)[images.name]
-    return float(np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(guided, plain, strict=True)]))
+    return float(np.mean([pearson(a.ravel(), b.ravel()) for a, b in zip(guided, plain, strict=True)]))
 
 
 def caption_note(unreactive: Sequence[str], titles: Mapping[str, str]) -> str:
@@ -267,9 +272,12 @@ def _made(
     network: SpecimenNet, images: JudgedImages, target: Target, makers: Mapping[str, MapMaker]
 ) -> dict[_Key, Stack]:
     """(source, map) -> maps, in the order in which they are printed."""
+    parts = [images.part(start, start + _BATCH) for start in range(0, len(images.specimen), _BATCH)]
     found = {}
     for source, maker in makers.items():
-        for name, values in maker(network, images, target).items():
+        made = [maker(network, part, target) for part in parts]
+        for name in made[0]:
+            values = np.concatenate([one[name] for one in made])
             if values.shape[:3] != images.specimen.shape:
                 raise InputError(f"map {name} of {source} is {values.shape}; {images.specimen.shape} is needed")
             found[(source, name)] = np.asarray(values, np.float32)
@@ -281,7 +289,7 @@ def _references(
 ) -> dict[_Key, Stack]:
     """Maps that know nothing of the network: brightness, also as coarse as the heatmap, and noise."""
     shown = images.brightness * images.specimen
-    cells = grad_cam(network, images.first(1).inputs, target)[images.name].shape[1:]
+    cells = grad_cam(network, images.part(0, 1).inputs, target)[images.name].shape[1:]
     size = shown.shape[2], shown.shape[1]
     coarse = [cv2.resize(cv2.resize(one, cells[::-1], interpolation=cv2.INTER_AREA), size) for one in shown]
     made = {
@@ -289,7 +297,7 @@ def _references(
         "coarse_brightness": np.stack(coarse) * images.specimen,
         "noise": rng.random(shown.shape, np.float32) * images.specimen,
     }
-    return {(REFERENCE, name): strength(np.asarray(values, np.float32)) for name, values in made.items()}
+    return {(REFERENCE, name): np.asarray(values, np.float32) for name, values in made.items()}
 
 
 def _rounded(value: Any) -> Any:

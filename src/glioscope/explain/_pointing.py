@@ -38,7 +38,7 @@ def pointing(maps: Stack, tumor: Masks, specimen: Masks, tolerance: float = TOLE
 
     Parameters
     ----------
-    maps : float32 (N, S, S), or (N, S, S, 3), whose absolute values are summed. tumor, specimen : bool (N, S, S).
+    maps : float32 (N, S, S), or (N, S, S, 3), which is summed; at least 0. tumor, specimen : bool (N, S, S).
     tolerance : share of S.
 
     Raises

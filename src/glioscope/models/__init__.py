@@ -5,6 +5,7 @@ predictions table (contract 3). Next: `runtime` answers with the suite, `stats` 
 """
 
 from ._augment import FL_AUGMENT, WL_AUGMENT, AugmentSettings, Draws, augment, draw
+from ._envelope import fit_envelope
 from ._export import export_bundle, library_versions, onnx_difference, probe_images, write_suite
 from ._finetune import ImageSet, finetune, predict_logits, warmup_cosine
 from ._fit import FittedModel, FoldData, blend, fit_model, lock_threshold, ordinal_targets
@@ -40,6 +41,7 @@ __all__ = [
     "draw",
     "export_bundle",
     "finetune",
+    "fit_envelope",
     "fit_model",
     "fit_probe",
     "late_average",

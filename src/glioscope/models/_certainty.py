@@ -7,8 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from glioscope.core import Abstention, Calibration, Task, Threshold
-from glioscope.stats._abstention import abstention_band
-from glioscope.stats._clustered_logistic import fit_calibration
+from glioscope.stats import abstention_band, fit_calibration
 
 from ._fit import FoldData
 
@@ -53,15 +52,6 @@ def fit_certainty(
         class_names=task.class_names,
     )
     return Certainty(calibration, band)
-
-
-def decide_by_band(
-    logit: NDArray[np.float64], threshold: Threshold, abstention: Abstention | None
-) -> NDArray[np.object_]:
-    """For logits (N,) of a task of two classes: positive, negative or indeterminate, as in the decision column."""
-    low, high = (abstention.low, abstention.high) if abstention else (threshold.logit[0],) * 2
-    decided = np.where(logit >= high, "positive", np.where(logit < low, "negative", "indeterminate"))
-    return decided.astype(object)
 
 
 def probabilities(logit: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:

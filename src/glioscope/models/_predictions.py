@@ -7,15 +7,16 @@ from numpy.typing import NDArray
 from glioscope.core import BundleInfo
 from glioscope.stats import LEVEL_PROBABILITY, level_probabilities
 
-from ._certainty import decide_by_band, probabilities
+from ._certainty import probabilities
 from ._fit import FittedModel, FoldData
 
 
 def predictions_table(info: BundleInfo, fitted: FittedModel, data: FoldData, fold: int) -> pd.DataFrame:
     """Contract 3 for one model: `y_score` is the sigmoid of the logit (ordinal: mean over the cumulative ones).
 
-    `decision` follows the abstention band. An ordinal task has no positive decision: `level` is the one that theatre
-    answers, the most probable.
+    `decision` is that at the threshold: readers, with whom it is compared, had to answer as well; what the abstention
+    band costs and achieves stands in the model card. An ordinal task has no positive decision: `level` is the one that
+    theatre answers, the most probable.
     """
     table = fitted.logits
     logits = table.filter(like="logit_").to_numpy(float)
@@ -28,7 +29,7 @@ def predictions_table(info: BundleInfo, fitted: FittedModel, data: FoldData, fol
         decision = np.full(len(table), "", object)
         level = pd.array(levels.argmax(1), dtype="Int64")
     else:
-        decision = decide_by_band(logits[:, 0], info.threshold, info.abstention)
+        decision = np.where(logits[:, 0] >= info.threshold.logit[0], "positive", "negative")
         if info.calibration:
             calibrated = probabilities(logits[:, 0], info.calibration[0])
         level = pd.array([pd.NA] * len(table), dtype="Int64")

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from glioscope.cohort import Cohort, Split, labels, present_levels, sources, write_predictions, write_split
 from glioscope.core import BundleInfo, FLPlan, InputError, Modality, Task, atomic_file, write_text
-from glioscope.stats import evaluate_predictions
-from glioscope.stats._abstention import promise_refusal
+from glioscope.stats import evaluate_predictions, promise_refusal
 
 from ._card import model_card
 from ._certainty import fit_certainty

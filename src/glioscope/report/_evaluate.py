@@ -19,6 +19,7 @@ from ._facts import run_facts
 from ._figure_files import drawing_workers, write_figures
 from ._figures_errors import agreement as agreement_figure
 from ._html import render_html
+from ._maps_section import maps_section
 from ._pdf import write_pdf
 from ._reader_tables import error_list_table, pathologist_agreement, reader_tables
 from ._study_cohort import cohort_figures, cohort_sizes, cohort_table, participants, predicted_sizes
@@ -37,7 +38,8 @@ MOST_PAIRS = 12
 class StudyInputs:
     """Everything that a study report is made from; only `predictions` is needed.
 
-    `sources` are the files that these came from, by what they are; `suite` a folder whose bundles made the predictions.
+    `sources` are the files that these came from, by what they are; `suite` a folder whose bundles made the predictions;
+    `evidence` what `explain` measured on the maps of such a bundle.
     """
 
     predictions: pd.DataFrame
@@ -46,6 +48,7 @@ class StudyInputs:
     cohort: "Cohort | None" = None
     pathology: pd.DataFrame | None = None
     suite: Path | None = None
+    evidence: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -125,6 +128,7 @@ def _write_report(
         cohort=_cohort(inputs, analysis),
         readers=_reader_tables(inputs, analysis),
         agreement=agreement,
+        maps=maps_section(inputs.evidence) if inputs.evidence else None,
         facts={
             **study_facts(inputs.study or StudyInfo()),
             **run_facts(analysis, inputs.predictions, bundles, pathologists=agreement is not None),

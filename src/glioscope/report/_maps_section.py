@@ -94,7 +94,7 @@ def _paragraphs(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _label(view: _View) -> str:
-    name: str = _NAMES.get(view["name"], view["name"])
+    name = _NAMES.get(view["name"]) or str(view["name"])
     return name if view["source"] in (_OURS, "reference") else f"{name} ({view['source']})"
 
 
@@ -104,13 +104,30 @@ def _randomisation_table(record: Mapping[str, Any]) -> Table:
         if view["randomised"] is None:
             continue
         drawn, labels = view["randomised"], view["permuted"] or {}
-        numbers = (drawn["ssim"], drawn["spearman"], drawn["hog"], labels.get("ssim"), labels.get("spearman"))
+        numbers = (
+            drawn["ssim"],
+            drawn["spearman"],
+            drawn["hog"],
+            drawn["empty"],
+            labels.get("ssim"),
+            labels.get("spearman"),
+        )
         rows.append((_label(view), *numbers, "yes" if view["reacts"] else "NO"))
-    columns = ("Map", "SSIM, weights", "Rank r, weights", "HOG r, weights", "SSIM, labels", "Rank r, labels", "Reacts")
+    columns = (
+        "Map",
+        "SSIM, weights",
+        "Rank r, weights",
+        "HOG r, weights",
+        "Empty",
+        "SSIM, labels",
+        "Rank r, labels",
+        "Reacts",
+    )
     title = "Likeness of maps to those of networks with random weights, and trained on permuted labels"
     notes = (
         f"Mean of {record['n_draws']} networks with all weights drawn anew; 1: the same map, so it does not show the "
-        "network. SSIM counts common emptiness as likeness. Adebayo et al. 2018.",
+        "network. SSIM counts common emptiness as likeness. Empty: share of the random networks' maps that had nothing "
+        "in them. HOG r: of histograms of gradients. Adebayo et al. 2018.",
     )
     return Table("table-maps-randomisation", title, columns, tuple(rows), notes)
 

@@ -42,6 +42,7 @@ def build_document(
     cohort: Section,
     readers: Mapping[str, Sequence[Table]],
     agreement: Section | None,
+    maps: Section | None,
     facts: Mapping[str, str],
 ) -> Document:
     """Put a study's report together.
@@ -51,6 +52,7 @@ def build_document(
     data_kind : "simulated", "real" or "unspecified".
     sources : name -> file, of what was read.
     cohort : who was studied. readers : protocol -> tables of the reader study. agreement : of pathologists.
+    maps : what explanation maps mean.
     facts : for the checklists.
     """
     headline, protocol = analysis.headline, analysis.protocol
@@ -65,6 +67,7 @@ def build_document(
         *(_other_protocol(analysis, name, readers.get(name, ())) for name in other),
         cohort,
         agreement,
+        maps,
         Section("methods", "Methods", paragraphs=methods_text(analysis)),
         _checklists(facts),
     ]

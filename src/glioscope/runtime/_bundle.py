@@ -18,6 +18,8 @@ from ._settings import PROVIDERS, RuntimeSettings
 
 _NEEDED = ("model.onnx", "bundle.json", "probe.json")
 _VECTORS = "envelope.npy"
+SPIN_US = "20"
+"""Microseconds that a thread looks out for its next piece of work before it sleeps (`make bench-latency`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,10 @@ def _open_session(content: bytes, path: Path, settings: RuntimeSettings) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.log_severity_level = 3
-    # A suite has several sessions: threads of one that spin while waiting would take the cores from the next.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Between two nodes a thread that sleeps wakes up too late; one that spins on after the last node takes the cores from
+    # the next network of the suite, and from everybody else on a busy machine.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         # From bytes: what was hashed is what runs.
         return onnxruntime.InferenceSession(content, sess_options=options, providers=[provider])

@@ -53,6 +53,8 @@ class Cascade:
     settings: RuntimeSettings
     signed_by: str | None = None
     """Identifier of the trusted key that signed the suite; None where no signature was asked for."""
+    pool: ThreadPoolExecutor | None = None
+    """Threads for the tasks after the first, where they are asked side by side."""
 
     @classmethod
     def load(cls, suite: Path, settings: RuntimeSettings | None = None) -> Self:
@@ -77,7 +79,9 @@ class Cascade:
             name = info.answers[task]
             bundles[task] = load_bundle(suite / name, chosen if alone else share, sums_sha256=info.sha256[name])
             _check_agrees(suite, info, task, bundles[task])
-        return cls(bundles, info.data_kind, chosen, signed_by)
+        side_by_side = chosen.parallel and len(order) > 2
+        pool = ThreadPoolExecutor(len(order) - 2, "cascade") if side_by_side else None
+        return cls(bundles, info.data_kind, chosen, signed_by, pool)
 
     def diagnose(
         self,
@@ -207,11 +211,10 @@ class Cascade:
             if chosen:
                 work.append((task, bundle, chosen, _inputs(bundle, chosen)))
         started = perf_counter()
-        if len(work) > 1 and self.settings.parallel:
-            with ThreadPoolExecutor(len(work)) as pool:
-                answers = list(pool.map(lambda item: _run(item[1], item[3]), work))
-        else:
-            answers = [_run(bundle, inputs) for _, bundle, _, inputs in work]
+        # The last one runs here; the pool has the others under way meanwhile.
+        ahead = [self.pool.submit(_run, bundle, inputs) for _, bundle, _, inputs in work[:-1]] if self.pool else []
+        answers = [_run(bundle, inputs) for _, bundle, _, inputs in work[len(ahead) :]]
+        answers = [future.result() for future in ahead] + answers
         for (task, bundle, chosen, _), answer in zip(work, answers, strict=True):
             _distribute(task, bundle, chosen, answer)
         for case in {id(case): case for _, _, chosen, _ in work for case, _ in chosen}.values():

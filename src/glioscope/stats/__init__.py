@@ -6,6 +6,7 @@ calibration, decision curves, sample size; and `evaluate_task`, which takes a pr
 paper's protocol. No files, no models, no torch. Next room: `models` (thresholds, metrics of a bundle) and `report`.
 """
 
+from ._abstention import abstention_band, patients_for_promise, promise_refusal
 from ._agreement import Kappa, cohen_kappa, fleiss_kappa
 from ._auc_ci import auc_ci
 from ._auc_test import delong_test
@@ -30,6 +31,7 @@ from ._calibrators import (
     fit_venn_abers,
 )
 from ._cluster import clustered_proportion
+from ._clustered_logistic import fit_calibration
 from ._confusion import Confusion, clopper_pearson, confusion, wilson
 from ._decision_curve import DecisionCurve, decision_curve, net_benefit
 from ._estimate import Comparison, Estimate, Interval, finite
@@ -124,6 +126,7 @@ __all__ = [
     "TaskResult",
     "VarianceComponents",
     "VennAbersCalibrator",
+    "abstention_band",
     "all_called",
     "auc",
     "auc_by",
@@ -155,6 +158,7 @@ __all__ = [
     "evaluate_task",
     "expected_calibration_error",
     "finite",
+    "fit_calibration",
     "fit_isotonic",
     "fit_temperature",
     "fit_venn_abers",
@@ -172,11 +176,13 @@ __all__ = [
     "operating_point",
     "paired",
     "partial_auc",
+    "patients_for_promise",
     "patients_needed",
     "patients_needed_for_auc",
     "patients_needed_like_these",
     "permutation_test",
     "precision_recall_curve",
+    "promise_refusal",
     "protocols",
     "quadratic_kappa",
     "rates_without_each_group",

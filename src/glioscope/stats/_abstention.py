@@ -12,7 +12,7 @@ from glioscope.core import Abstention, InputError, PatientRisk, Promise
 from ._input import BoolArray, FloatArray, IntArray, as_groups, as_pair
 
 
-def patients_needed(miscoverage: float) -> int:
+def patients_for_promise(miscoverage: float) -> int:
     """The fewest patients with a class that let a promise be made to it: 1 / (K + 1) must not exceed it."""
     # The slack is for shares such as 0.1, whose inverse is a hair above the whole number.
     return max(1, math.ceil(1 / miscoverage - 1 - 1e-9))
@@ -20,7 +20,7 @@ def patients_needed(miscoverage: float) -> int:
 
 def promise_refusal(class_name: str, n_patients: int, miscoverage: float) -> str:
     """Why this many patients with a class allow no promise to it, as a sentence; "" where they do."""
-    k, needed = n_patients, patients_needed(miscoverage)
+    k, needed = n_patients, patients_for_promise(miscoverage)
     if k >= needed:
         return ""
     return (
