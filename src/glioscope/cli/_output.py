@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from glioscope._terminal import print_answers, print_tally, say_error
+from glioscope._terminal import print_answers, print_tally, say, say_error
 from glioscope.core import Diagnosis
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ class Output:
         typer.Exit : code 2, where a specimen could not be diagnosed.
         """
         kind = self._cascade.data_kind
+        if self._heatmaps is not None and self._count:
+            from glioscope.runtime import MEANING
+
+            say("note", "cyan", f"{self._heatmaps}: {MEANING}")
         if self._file is not None:
             print_tally(self._decisions, self._file.path, len(self._file.done), kind)
         elif not self._as_json:

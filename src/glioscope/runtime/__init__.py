@@ -9,7 +9,7 @@ from ._bundle import Answer, Bundle, load_bundle
 from ._cascade import FIRST_TASK, Cascade
 from ._decide import decide, threshold_note
 from ._files import load_suite_info
-from ._heatmap import draw_heatmap, heatmap, write_heatmaps
+from ._heatmap import MEANING, draw_heatmap, heatmap, write_heatmaps
 from ._onnx_file import check_onnx
 from ._settings import RuntimeSettings
 from ._signature import (
@@ -24,6 +24,7 @@ from ._signature import (
 
 __all__ = [
     "FIRST_TASK",
+    "MEANING",
     "Answer",
     "Bundle",
     "Cascade",

@@ -103,8 +103,8 @@ def _open_session(content: bytes, path: Path, settings: RuntimeSettings) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.log_severity_level = 3
-    # Between two nodes a thread that sleeps wakes up too late; one that spins on after the last node takes the cores from
-    # the next network of the suite, and from everybody else on a busy machine.
+    # Between two nodes a thread that sleeps wakes up too late; one that spins on after the last node takes the cores
+    # from the next network of the suite, and from everybody else on a busy machine.
     options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:

@@ -12,6 +12,8 @@ from glioscope.imaging import Pixels, unplace
 
 from ._cascade import Cascade
 
+MEANING = "heatmaps show what the network used, not where tumour is"
+"""Stands wherever a heatmap is shown (decision 0014)."""
 _STRONGEST = 0.65
 """Share of colour where the map is at the top of its scale: the tissue stays visible below."""
 
