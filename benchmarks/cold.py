@@ -26,7 +26,7 @@ def always_tumour(suite: Path, out: Path) -> Path:
     for name in set(locked["answers"].values()):
         path = out / name / "bundle.json"
         info = json.loads(path.read_text())
-        info |= {"abstention": None, "conditions": {}, "quality": QualityLimits().model_dump(mode="json")}
+        info |= {"abstention": None, "conditions": {}, "quality": dict.fromkeys(QualityLimits.model_fields)}
         info["threshold"]["logit"] = [-1e9] * len(info["threshold"]["logit"])
         if info["envelope"] is not None:
             info["envelope"]["limit"] = 1e9

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from common import ROOT
 from glioscope.stats import auc
-from readme import write_study_section
+from readme import answers_section, study_section, write_section
 
 # Shen et al. 2021, abstract and Table 2.
 PAPER_AUC = {
@@ -147,7 +147,16 @@ def main() -> None:
         f"Everything is in {options.out}/ ({minutes:.1f} min). Simulated images: no clinical claim. Research use only."
     )
     if options.record:
-        write_study_section(json.loads((report / "metrics.json").read_text()))
+        write_section("study", study_section(json.loads((report / "metrics.json").read_text())))
+        words = ["diagnose", str(runs[0] / "suite"), "--manifest", str(unseen / "manifest.csv")]
+        printed = subprocess.run(
+            [str(Path(sys.executable).with_name("glioscope")), *words],
+            env={**os.environ, "COLUMNS": "150"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        write_section("diagnose", answers_section(printed.stdout))
         shutil.copy(explained / "figure.png", ROOT / "docs" / "images" / "explanation.png")
     print(f"The study report: {report / 'report.html'}")
 

@@ -38,8 +38,7 @@ from glioscope.models import (
     prepare_images,
     resolve_white,
 )
-from glioscope.sim import SimSettings, simulate
-from glioscope.sim._mixed import draw_mixed_pairs, render_mixed
+from glioscope.sim import SimSettings, draw_mixed_pairs, render_mixed, simulate
 from glioscope.stats import auc
 
 TASK = BUILT_IN_TASKS["tumor"]

@@ -3,8 +3,8 @@
 Speed: one thread, 224 px, batch 1 and 8, CPU time in turn with float32 (a busy machine hardly moves it). AUC, by the
 float32 network and by its int8 versions on the same images:
 
-- REAL: T cells (tcell). Probes on three of donors 2, 3, 5, 6, scored on the fourth as a TUNING donor; donors 1 and 4
-  are not opened, so that no new look at test donors is taken.
+- REAL: T cells (tcell). Probes on three of donors 2, 3, 5, 6, scored on the fourth as a TUNING donor (the inner
+  folds of outer donor 1); nothing of donors 1 and 4 is trained on or scored: no new look at test donors.
 - SIMULATED: a cohort of seed 77, used nowhere else; FL tumour, its test patients.
 
 Calibration images are of training patients. Static int8 is QDQ by onnxruntime.quantization: per channel, unsigned 8-bit

@@ -1,4 +1,4 @@
-"""The study section of README.md, from the `metrics.json` that `make demo` leaves (`make demo ARGS=--record`)."""
+"""The sections of README.md that `make demo ARGS=--record` writes, from what the demo left behind."""
 
 from typing import Any
 
@@ -6,16 +6,23 @@ from common import ROOT
 from glioscope.core import write_text
 
 README = ROOT / "README.md"
-BEGIN, END = "<!-- study -->", "<!-- /study -->"
 METRICS = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
-def write_study_section(metrics: dict[str, Any]) -> None:
-    """Put the figures of the tumour task between the markers."""
+def write_section(name: str, content: str) -> None:
+    """Put content between the markers of a section."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     text = README.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    write_text(README, f"{head}{BEGIN}\n{study_section(metrics)}\n{END}{tail}")
+    head, _, rest = text.partition(begin)
+    tail = rest.partition(end)[2]
+    write_text(README, f"{head}{begin}\n{content}\n{end}{tail}")
+
+
+def answers_section(printed: str, rows: int = 6) -> str:
+    """What `diagnose` printed, indented as Markdown shows it: the head, the first rows, and all below the table."""
+    lines = printed.splitlines()
+    table = next((i for i, line in enumerate(lines) if line.startswith(("[", "%"))), len(lines))
+    return "\n".join(f"    {line.rstrip()}" for line in [*lines[: 2 + rows], *lines[table:]])
 
 
 def study_section(metrics: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import tifffile
 
 from ..commands import GLIOSCOPE, refused, run
-from ..suites import change_bundle, copy_suite, set_suite
+from ..suites import change_bundle, copy_suite, lenient_suite, set_suite
 from .cohorts import bad_image, rows, write_images, write_manifest
 
 FOUR = [("P1", ""), ("P1", ""), ("P2", ""), ("P2", "")]
@@ -29,6 +30,12 @@ def lines(ran):
 def pair(tmp_path):
     write_images(tmp_path, "a", 0)
     return "--fl", tmp_path / "a.tif", "--wl", tmp_path / "a.png"
+
+
+@pytest.fixture(scope="module")
+def open_suite(tiny_suite, tmp_path_factory):
+    """The images here are noise: only a suite that refuses nothing answers them."""
+    return lenient_suite(tiny_suite, tmp_path_factory.mktemp("open") / "suite")
 
 
 @pytest.fixture
@@ -48,43 +55,64 @@ def test_a_missing_image_and_a_missing_suite(tiny_suite, tiny_run, pair, tmp_pat
     refused(run("diagnose", tiny_run, *pair), str(tiny_run), "no suite here", f"did you mean {tiny_suite}")
 
 
-def test_the_record_is_that_of_the_contract(tiny_suite, pair):
-    ran = run("diagnose", tiny_suite, *pair, "--json")
+def test_the_record_is_that_of_the_contract(open_suite, pair):
+    ran = run("diagnose", open_suite, *pair, "--json")
     assert ran.code == 0
     assert not ran.err
     (record,) = lines(ran)
-    fields = ["schema_version", "specimen_id", "error", "tasks", "preparation", "timings_ms", "notice", "data_kind"]
-    assert list(record) == fields
-    assert (record["schema_version"], record["specimen_id"], record["error"]) == (1, "a", None)
-    assert record["data_kind"] == "simulated"
-    assert set(record["timings_ms"]) == {"prepare", "network", "total"}
+    assert set(record) == {
+        *("schema_version", "specimen_id", "decision", "error", "reasons", "tasks", "quality", "box", "outline"),
+        *("preparation", "timings_ms", "notice", "data_kind", "signed_by"),
+    }
+    assert (record["schema_version"], record["specimen_id"], record["error"]) == (2, "a", None)
+    assert (record["data_kind"], record["signed_by"], record["box"]) == ("simulated", None, None)
+    assert set(record["timings_ms"]) == {"open", "gate", "prepare", "network", "total"}
     assert record["notice"] == "Research use only. Not a medical device."
     tumor = record["tasks"]["tumor"]
+    assert tumor["decision"] == record["decision"]
     assert 0 <= tumor["y_score"] <= 1
+    low, high = tumor["y_interval"]
+    assert 0 <= low <= tumor["y_probability"] <= high <= 1
     assert 0 < tumor["threshold"] < 1
     assert tumor["decision"] == ("positive" if tumor["y_score"] >= tumor["threshold"] else "negative")
     assert tumor["answer"] == ("tumour" if tumor["decision"] == "positive" else "non-tumour")
-    assert (tiny_suite / tumor["bundle"]).is_dir()
+    assert (open_suite / tumor["bundle"]).is_dir()
     (made,) = record["preparation"].get("fl") or record["preparation"]["wl"]
     assert made["image"] in ("a.tif", "a.png")
     assert {"offset", "noise", "contrast", "denoised", "autocontrast_gain", "hot_pixels"} < set(made)
 
 
-def test_the_table_says_what_a_score_is_and_what_the_answers_rest_on(tiny_suite, pair, tmp_path):
-    suite = copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl", ki67="ki67-wl")
+def test_what_is_refused_has_a_reason_with_value_and_limit_and_no_number(tiny_suite, pair):
+    (record,) = lines(run("diagnose", tiny_suite, *pair, "--json"))
+    assert record["decision"] == "not_assessable"
+    assert record["error"] is None
+    for reason in record["reasons"]:
+        assert reason["sentence"]
+        assert reason["value"] is not None
+        assert reason["limit"] is not None
+    tumor = record["tasks"]["tumor"]
+    assert [tumor[k] for k in ("y_score", "y_probability", "y_interval")] == [None] * 3
+    assert tumor["reasons"]
+
+
+def test_the_table_says_what_its_numbers_are_and_what_the_answers_rest_on(tiny_suite, pair, tmp_path):
+    suite = lenient_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl", ki67="ki67-wl")
     never = {"logit": [-99.0], "rule": "fixed", "chosen_on": "no tumour among the tuning patients"}
     change_bundle(suite, "tumor-fl", threshold=never)
     ran = run("diagnose", suite, *pair[:2])
     assert ran.code == 0, ran.err
-    assert ">= 0.00 [1]" in ran.out
+    assert re.search(r"tumour \d+ % \(\d+-\d+\) \[1\]", ran.out)
     assert "not assessable [2]" in ran.out
     _, below = ran.out.split("[2]", 1)
     assert below.splitlines()[1:] == [
         "[1] the threshold of tumor-fl was not chosen on tuning patients (no tumour among the tuning patients)",
         "[2] no WL image, which bundle ki67-wl needs",
-        "score >= locked threshold; the score is not a probability",
+        "%: calibrated probability of the answer and its 95 % interval (of 'indeterminate': of the positive class); "
+        "a score is no probability",
         "Trained on SIMULATED images. Research use only. Not a medical device.",
     ]
+    change_bundle(suite, "tumor-fl", calibration=[])
+    assert re.search(r"tumour, score 0\.\d\d >= 0\.00 \[1\]", run("diagnose", suite, *pair[:2]).out)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +131,7 @@ def test_the_table_says_what_the_suite_was_trained_on(tiny_suite, pair, tmp_path
 
 
 def test_exposure_irradiance_dark_and_flat_reach_the_plan(tiny_suite, pair, tmp_path):
-    suite = copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl")
+    suite = lenient_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl")
 
     def score(*options):
         ran = run("diagnose", suite, *pair[:2], *options, "--json")
@@ -172,10 +200,10 @@ def test_a_bundle_that_needs_both_images(tiny_suite, tmp_path, pair):
     suite = copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fusion")
     assert run("diagnose", suite, *pair).code == 0
     for given, lacking in ((pair[:2], "WL"), (pair[2:], "FL")):
-        ran = run("diagnose", suite, *given, "--json")
-        refused(ran, "1 of 1 specimens could not be diagnosed")
-        assert lines(ran)[0]["error"] == f"no {lacking} image, which bundle tumor-fusion needs"
-        assert lines(ran)[0]["tasks"] == {}
+        (record,) = lines(run("diagnose", suite, *given, "--json"))
+        assert (record["decision"], record["error"]) == ("not_assessable", None)
+        (reason,) = record["tasks"]["tumor"]["reasons"]
+        assert reason["sentence"] == f"no {lacking} image, which bundle tumor-fusion needs"
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -234,11 +262,11 @@ def test_a_file_name_that_is_no_text(tiny_suite, tmp_path):
     assert ran.returncode == 0, ran.stderr
 
 
-def test_the_same_bytes_give_the_same_answer(tiny_suite, four):
+def test_the_same_bytes_give_the_same_answer(open_suite, four):
     def answers():
         return [
             {**record, "timings_ms": None}
-            for record in lines(run("diagnose", tiny_suite, "--manifest", four, "--json"))
+            for record in lines(run("diagnose", open_suite, "--manifest", four, "--json"))
         ]
 
     first = answers()
@@ -247,7 +275,7 @@ def test_the_same_bytes_give_the_same_answer(tiny_suite, four):
 
 
 def test_several_images_of_a_specimen_are_averaged(tiny_suite, tmp_path):
-    suite = copy_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl")
+    suite = lenient_suite(tiny_suite, tmp_path / "suite", tumor="tumor-fl")
     table = rows(tmp_path, FOUR[:3])
     apart = lines(run("diagnose", suite, "--manifest", write_manifest(tmp_path, table), "--json"))
     table = [{**row, "specimen_id": "S", "patient_id": "P1", "image_id": str(i)} for i, row in enumerate(table)]

@@ -86,12 +86,12 @@ def test_a_bad_settings_file_is_named_with_the_key(twelve, out, tmp_path, conten
 
 def test_settings_from_the_file_reach_the_bundle_and_options_win(twelve, out, tmp_path):
     path = tmp_path / "settings.toml"
-    path.write_text("strategy = 'finetune'\n[probe]\ninverse_l2 = [0.5]\n[fl_plan.denoise]\nmode = 'off'\n")
+    path.write_text("strategy = 'finetune'\n[probe]\ninverse_l2 = [0.05]\n[fl_plan.denoise]\nmode = 'off'\n")
     ran = run("train", twelve, "--out", out, "--settings", path, *ONE)
     assert ran.code == 0, ran.err
     info = json.loads((out / "suite" / "tumor-fl" / "bundle.json").read_text())
     assert info["provenance"]["strategy"] == "probe"
-    assert info["provenance"]["settings"]["inverse_l2"] == 0.5
+    assert info["provenance"]["settings"]["inverse_l2"] == 0.05
     assert info["fl_plan"]["denoise"]["mode"] == "off"
     assert info["fl_plan"]["canvas"]["size_px"] == 64
 

@@ -5,7 +5,7 @@ import pytest
 
 from glioscope.sim import SimSettings
 from glioscope.sim._cameras import CameraPattern, Scene, Window, draw_pattern, photograph_fl, photograph_wl, vignette
-from glioscope.sim._trays import _lamp
+from glioscope.sim._trays import plain_light
 
 SETTINGS = SimSettings()
 FRAME = (512, 640)
@@ -24,7 +24,7 @@ def _flat(level: float) -> Scene:
 def _two_shots(level: float) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     shots = [
-        photograph_fl(_flat(level), WINDOW, _lamp(), CLEAN, SETTINGS, rng)[200:312, 250:390].astype(float)
+        photograph_fl(_flat(level), WINDOW, plain_light(), CLEAN, SETTINGS, rng)[200:312, 250:390].astype(float)
         for _ in range(2)
     ]
     return shots[0], shots[1]
@@ -72,7 +72,7 @@ def test_pattern_has_the_stated_hot_pixels() -> None:
 
 
 def test_a_grey_plate_is_grey_in_white_light() -> None:
-    image = photograph_wl(_flat(0.4), WINDOW, _lamp(), SETTINGS, np.random.default_rng(0))
+    image = photograph_wl(_flat(0.4), WINDOW, plain_light(), SETTINGS, np.random.default_rng(0))
     middle = image[200:312, 250:390].reshape(-1, 3).mean(axis=0)
     linear = 0.4 * SETTINGS.colour_camera.exposure
     assert middle == pytest.approx(np.full(3, 255 * (1.055 * linear ** (1 / 2.4) - 0.055)), abs=2)

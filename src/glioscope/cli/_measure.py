@@ -45,7 +45,8 @@ def asking_everything(cascade: Cascade) -> Cascade:
         envelope = None if info.envelope is None else info.envelope.model_copy(update={"limit": 1e9})
         always = Threshold(logit=(-1e9,) * info.task.n_outputs, rule="fixed", chosen_on="benchmark")
         changes: dict[str, Any] = {"threshold": always, "abstention": None, "envelope": envelope, "conditions": {}}
-        return replace(bundle, info=info.model_copy(update={**changes, "quality": QualityLimits()}))
+        nothing = QualityLimits(**dict.fromkeys(QualityLimits.model_fields))
+        return replace(bundle, info=info.model_copy(update={**changes, "quality": nothing}))
 
     return replace(cascade, bundles={task: open_bundle(bundle) for task, bundle in cascade.bundles.items()})
 

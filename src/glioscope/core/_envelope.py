@@ -79,10 +79,11 @@ def root_mean_square(
 ) -> NDArray[np.float64]:
     """D of `Envelope`, float64 (N,), of `unit_roots` float32 (N, d)."""
     with np.errstate(invalid="ignore", over="ignore"):
-        centred = unit - vectors[0]
-        inner = centred @ vectors[1:].T
-        whole = np.einsum("nd,nd->n", centred, centred, dtype=np.float64) / residual_variance
-        squared = whole - np.einsum("nr,nr->n", inner, inner, dtype=np.float64)
+        # In float64: how sums are ordered depends on where in memory a row lies, and must not show.
+        wide = vectors.astype(np.float64)
+        centred = unit - wide[0]
+        inner = centred @ wide[1:].T
+        squared = np.einsum("nd,nd->n", centred, centred) / residual_variance - np.einsum("nr,nr->n", inner, inner)
         distance: NDArray[np.float64] = np.sqrt(np.maximum(squared, 0.0) / unit.shape[1])
     # A comparison with NaN is false: without this, damaged features would count as familiar ones.
     return np.where(np.isfinite(distance), distance, np.inf)

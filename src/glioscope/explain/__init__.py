@@ -6,9 +6,11 @@ comes from the bundle's `cam` output instead, without torch. Next rooms: `cli` w
 """
 
 from ._colours import SIGNED, UNSIGNED, colour, draw_views, luminance, overlay
+from ._evidence import LIMIT, THEATRE_VIEW, Evidence, JudgedImages, ViewEvidence, caption_note, evidence
 from ._explainer import ExplainedImage, Explainer, Explanation, specimen_mask
 from ._figure import FigureRow, explanation_figure, write_explanation_figure
 from ._folder import FolderSettings, Subject, check_folder, write_explanations
+from ._judged import judged_images
 from ._maps import EXPECTED_LEVEL, Images, Maps, Target, class_target, explain_maps, grad_cam, input_gradients
 from ._rules import GATES, RECTIFIERS, guided_copy
 from ._views import VIEWS, Scale, Views, make_views, view_arrays
@@ -16,30 +18,38 @@ from ._views import VIEWS, Scale, Views, make_views, view_arrays
 __all__ = [
     "EXPECTED_LEVEL",
     "GATES",
+    "LIMIT",
     "RECTIFIERS",
     "SIGNED",
+    "THEATRE_VIEW",
     "UNSIGNED",
     "VIEWS",
+    "Evidence",
     "ExplainedImage",
     "Explainer",
     "Explanation",
     "FigureRow",
     "FolderSettings",
     "Images",
+    "JudgedImages",
     "Maps",
     "Scale",
     "Subject",
     "Target",
+    "ViewEvidence",
     "Views",
+    "caption_note",
     "check_folder",
     "class_target",
     "colour",
     "draw_views",
+    "evidence",
     "explain_maps",
     "explanation_figure",
     "grad_cam",
     "guided_copy",
     "input_gradients",
+    "judged_images",
     "luminance",
     "make_views",
     "overlay",

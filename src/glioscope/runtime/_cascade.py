@@ -316,7 +316,7 @@ def _distribute(task: str, bundle: Bundle, chosen: Sequence[tuple[Case, list[int
             reason = Reason("no_finite_answer", f"bundle {info.name} gave no finite answer")
             case.answers[task] = not_assessable(info, (reason,))
             continue
-        far = None if distance is None else float(distance[part].max())
+        far = None if distance is None else round(float(distance[part].max()), 9)
         found: TaskDiagnosis = decide(info, logit, far)
         # Of several image sets, the map of the first is shown: maps of different pictures cannot be averaged.
         cams = {name: cam[part][0] for name, cam in answer.cams.items()}

@@ -10,6 +10,7 @@ Next room: `cohort`, which reads the manifest.
 from ._design import Design, draw_design
 from ._features import HAND_MADE_FEATURES, hand_made_features, specimen_mask
 from ._latents import CARRIED, Appearance, draw_appearance, draw_tissue
+from ._mixed import MixedSpecimen, draw_mixed_pairs, render_mixed
 from ._oracle import oracle_columns
 from ._settings import FROZEN_SETTINGS_SHA256, SimSettings
 from ._target import Lens, TargetPair, photograph_target
@@ -23,6 +24,7 @@ __all__ = [
     "Appearance",
     "Design",
     "Lens",
+    "MixedSpecimen",
     "SimSettings",
     "SimulatedCohort",
     "TargetPair",
@@ -30,10 +32,12 @@ __all__ = [
     "TraySpecimen",
     "draw_appearance",
     "draw_design",
+    "draw_mixed_pairs",
     "draw_tissue",
     "hand_made_features",
     "oracle_columns",
     "photograph_target",
+    "render_mixed",
     "render_tray",
     "simulate",
     "specimen_mask",
