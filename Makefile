@@ -34,13 +34,19 @@ system:
 	if [ -z "$$missing" ]; then echo "all Debian packages are here"; \
 	else apt-get update && apt-get install -y --no-install-recommends $$missing; fi
 
+# The peer that speed and maps are measured beside, also in tests; without its OpenCV, which would overwrite ours.
+PEER := $(VENV)/.peer
+$(PEER): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'grad-cam==1.5.7' 'ttach==0.0.3'
+	touch $(PEER)
+
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+test: lint $(PEER)
 	$(BIN)/pytest -q -n 2 --dist worksteal
 
 demo: $(STAMP)
@@ -52,11 +58,6 @@ reproduce: $(STAMP)
 pictures: $(STAMP)
 	$(BIN)/python benchmarks/pictures.py
 
-# The peer that latency, throughput and explain are measured beside; without its OpenCV, which would overwrite ours.
-PEER := $(VENV)/.peer
-$(PEER): $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'grad-cam==1.5.7' 'ttach==0.0.3'
-	touch $(PEER)
 bench-latency bench-throughput bench-explain: $(PEER)
 
 bench-%: $(STAMP)

@@ -60,7 +60,9 @@ def train_all(cohort: Path, out: Path, *, full: bool, size: int) -> list[Path]:
     runs = [run, fusion]
     if not full:
         tuned = out / "finetune-tumor-fl"
-        words = ["--task", "tumor", "--modality", "fl", "--epochs", "4", *fixed, *split, "--resume"]
+        # Without calibration, which would train three more networks: the suite that diagnoses below is the probes'.
+        words = ["--task", "tumor", "--modality", "fl", "--epochs", "4", "--calibration-folds", "0", *fixed, *split]
+        words.append("--resume")
         glioscope("train", manifest, "--out", tuned, "--strategy", "finetune", *words)
         runs.append(tuned)
     return runs
