@@ -153,12 +153,12 @@ def main() -> None:
         words = ["diagnose", str(runs[0] / "suite"), "--manifest", str(unseen / "manifest.csv")]
         printed = subprocess.run(
             [str(Path(sys.executable).with_name("glioscope")), *words],
-            env={**os.environ, "COLUMNS": "150"},
+            env={**os.environ, "COLUMNS": "170"},
             capture_output=True,
             text=True,
             check=False,
         )
-        write_section("diagnose", answers_section(printed.stdout))
+        write_section("diagnose", answers_section(printed.stdout, 9))
         shutil.copy(explained / "figure.png", ROOT / "docs" / "images" / "explanation.png")
     print(f"The study report: {report / 'report.html'}")
 

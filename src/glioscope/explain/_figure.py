@@ -161,9 +161,9 @@ def _draw_foot(plot: Figure, rows: Sequence[FigureRow], images_kind: str, note: 
     _draw_key(plot, ("against", "for") if signed else ("none", "strong"), signed=signed)
     scales = "; ".join(dict.fromkeys(row.scale.note for row in rows))
     lines = [
-        f"Scale: {scales}. Views are cut to the specimen's outline. GCAM: gradient-weighted class activation map.",
+        f"Scale: {scales}. Views are cut to the specimen's outline.",
         "Coloured GCAM: black is nothing; colours are those image channels whose rise speaks for the class. "
-        f"Each heatmap comes from {_cells(rows)} cells.",
+        f"GCAM (gradient-weighted class activation map): {_cells(rows)} cells.",
         note,
         f"Network{'s' if len(names) > 1 else ''}: {', '.join(names)}. {_data_note(images_kind, kinds)} {RESEARCH_USE}",
     ]
