@@ -28,12 +28,11 @@ _NOISY = 800.0
 """Standard deviation in counts of the noise that is added, so that the frame needs denoising."""
 
 
-def simulated_frames(seed: int = 0) -> tuple[Frame, Frame]:
-    """A SIMULATED frame pair of 640 x 512 px with one specimen, noisy enough to need denoising."""
+def simulated_frames(seed: int = 0, noise: float = _NOISY) -> tuple[Frame, Frame]:
+    """A SIMULATED frame pair of 640 x 512 px with one specimen; by default noisy enough to need denoising."""
     rng = np.random.default_rng(seed)
     tray = render_tray(1, FRAME, MM_PER_PX, SimSettings(), rng)
-    noise = rng.normal(0, _NOISY, FRAME)
-    fl = np.clip(np.rint(tray.fl + noise), 0, 65535).astype(np.uint16)
+    fl = np.clip(np.rint(tray.fl + rng.normal(0, noise, FRAME)), 0, 65535).astype(np.uint16)
     return Frame(fl, mm_per_px=MM_PER_PX, white_level=65535), Frame(tray.wl, mm_per_px=MM_PER_PX)
 
 
@@ -83,7 +82,7 @@ def write_pairs(folder: Path, count: int, seed: int = 0) -> list[list[SpecimenSo
     for number in range(count):
         fl_path, wl_path = folder / f"{number:05d}-fl.tif", folder / f"{number:05d}-wl.png"
         if not wl_path.is_file():
-            fl, wl = simulated_frames(seed + number % 8)
+            fl, wl = simulated_frames(seed + number % 8, noise=0.0)
             cv2.imwrite(str(fl_path), fl.pixels)
             cv2.imwrite(str(wl_path), np.ascontiguousarray(wl.pixels[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 1])
         sources.append([SpecimenSource(f"{number:05d}", fl_path, wl_path, framing="full", mm_per_px=MM_PER_PX)])
