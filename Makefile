@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS ?= train,pdf,dev
+EXTRAS ?= train,pdf,devices,dev
 
 .PHONY: help install system demo reproduce test lint pictures clean
 
@@ -12,7 +12,8 @@ help:
 	@echo "make test       ruff, mypy, import-linter and all tests"
 	@echo "make reproduce  the same as demo with full fine-tuning"
 	@echo "make bench-NAME tcell, sim, sim_requirements, train, stats, coverage, normalisation, recipe, brain16,"; \
-	echo "                latency, cold, throughput, prepare, tray, gate, envelope, calibration, explain, quantisation;"; \
+	echo "                latency, cold, throughput, prepare, tray, gate, envelope, calibration, explain, quantisation,"; \
+	echo "                acquisition, laser, ambient, recording, phantom;"; \
 	echo "                one JSON object as the last line; ARGS=--record writes docs/results.md"
 	@echo "make system     install the Debian packages that the full test run uses"
 
@@ -26,9 +27,9 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 # Pango prints the PDF, poppler reads it, Chromium opens the report and LaTeX its tables as a reader does; the statistics are
-# held against R with pROC.
-SYSTEM_PACKAGES := chromium libharfbuzz-subset0 libpango-1.0-0 libpangoft2-1.0-0 poppler-utils r-base-core r-cran-proc \
-	texlive-latex-recommended
+# held against R with pROC. Aravis drives GenICam cameras and brings a fake one; its Python binding builds against girepository.
+SYSTEM_PACKAGES := aravis-tools chromium gir1.2-aravis-0.8 libcairo2-dev libgirepository1.0-dev libharfbuzz-subset0 \
+	libpango-1.0-0 libpangoft2-1.0-0 pkg-config poppler-utils r-base-core r-cran-proc texlive-latex-recommended
 system:
 	@missing="$$(for p in $(SYSTEM_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done)"; \
 	if [ -z "$$missing" ]; then echo "all Debian packages are here"; \
@@ -40,13 +41,20 @@ $(PEER): $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'grad-cam==1.5.7' 'ttach==0.0.3'
 	touch $(PEER)
 
+# The binding of Aravis is built from source, so only where Debian's headers are (make system); tests skip without it.
+ARAVIS := $(VENV)/.aravis
+$(ARAVIS): $(STAMP)
+	if pkg-config --exists gobject-introspection-1.0 cairo; then \
+		$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[aravis]' && touch $(ARAVIS); \
+	else echo "no headers of girepository and cairo: Aravis is left out (make system installs them)"; fi
+
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint $(PEER)
+test: lint $(PEER) $(ARAVIS)
 	$(BIN)/pytest -q -n 2 --dist worksteal
 
 demo: $(STAMP)
@@ -59,6 +67,8 @@ pictures: $(STAMP)
 	$(BIN)/python benchmarks/pictures.py
 
 bench-latency bench-throughput bench-explain: $(PEER)
+
+bench-acquisition: $(ARAVIS)
 
 bench-%: $(STAMP)
 	$(BIN)/python benchmarks/$*.py $(ARGS)

@@ -1,16 +1,13 @@
 """`study.toml` (contract 1): what a study report needs and no table of specimens says."""
 
-import difflib
-import tomllib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from glioscope.core import InputError
+from glioscope.core import read_toml
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Count = Annotated[int, Field(ge=0, strict=True)]
@@ -306,52 +303,4 @@ def read_study(path: Path | str) -> StudyInfo:
     ------
     InputError : missing file, no TOML, a field that is unknown or wrong; one sentence names the file and the field.
     """
-    path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not a TOML file: {error}") from error
-    try:
-        return StudyInfo.model_validate(content)
-    except ValidationError as error:
-        raise InputError(f"{path}: {_sentence(error.errors()[0])}") from error
-
-
-_REASONS: Final = {
-    "missing": "is missing",
-    "model_type": "input should be a table of fields",
-    "too_short": "needs at least one entry",
-    "tuple_type": "input should be a list",
-}
-"""Where the words of pydantic speak of Python types, which a TOML file does not have."""
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """What is wrong with which field; entries of a list are counted from 1."""
-    where = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        *parents, name = error["loc"]
-        known = list(_model_at(parents).model_fields)
-        close = difflib.get_close_matches(str(name), known, n=1)
-        return f"{where!r} is not known; " + (f"did you mean {close[0]!r}?" if close else f"give {', '.join(known)}")
-    message = error["msg"].removeprefix("Value error, ")
-    reason = _REASONS.get(error["type"], message[0].lower() + message[1:])
-    shown = f", not {error['input']!r}" if isinstance(error["input"], str | int | float) else ""
-    return f"{where}: {reason}{shown}" if where else reason
-
-
-def _model_at(parents: Sequence[str | int]) -> type[BaseModel]:
-    """The model that describes a place in the file."""
-    model: type[BaseModel] = StudyInfo
-    for name in parents:
-        if isinstance(name, str):
-            model = _model_in(model.model_fields[name].annotation) or model
-    return model
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for model in map(_model_in, get_args(annotation)) if model is not None), None)
+    return read_toml(path, StudyInfo)

@@ -16,36 +16,80 @@ from ._bundle import (
     SuiteInfo,
     Threshold,
 )
+from ._devices import (
+    Axis,
+    Camera,
+    CameraInfo,
+    Device,
+    DeviceReport,
+    DeviceState,
+    Distance,
+    Exposure,
+    FrameSource,
+    Handle,
+    HandlePosition,
+    Laser,
+    LaserReport,
+    LaserState,
+    MotionStage,
+    RangeFinder,
+)
 from ._envelope import Envelope
-from ._errors import BundleError, GlioscopeError, ImageError, InputError, ManifestError, Problem, SplitError
+from ._errors import (
+    BundleError,
+    DeviceError,
+    GlioscopeError,
+    ImageError,
+    InputError,
+    ManifestError,
+    Problem,
+    SplitError,
+)
 from ._files import atomic_file, atomic_folder, sha256_of, write_text
 from ._frame import Frame
 from ._plan import Autocontrast, Canvas, Denoise, FLPlan, Normalisation, PlanRecord, WLPlan
 from ._quality import QualityLimits
 from ._records import Decision, Diagnosis, Modality, Reason, Role, TaskDiagnosis
 from ._task import BUILT_IN_TASKS, Task
+from ._toml import read_toml
 
 __all__ = [
     "BUILT_IN_TASKS",
     "BUNDLE_SCHEMA",
     "Abstention",
     "Autocontrast",
+    "Axis",
     "BundleError",
     "BundleInfo",
     "Calibration",
+    "Camera",
+    "CameraInfo",
     "Canvas",
     "Decision",
     "Denoise",
+    "Device",
+    "DeviceError",
+    "DeviceReport",
+    "DeviceState",
     "Diagnosis",
+    "Distance",
     "Envelope",
+    "Exposure",
     "FLPlan",
     "Frame",
+    "FrameSource",
     "GlioscopeError",
+    "Handle",
+    "HandlePosition",
     "ImageError",
     "InputError",
+    "Laser",
+    "LaserReport",
+    "LaserState",
     "ManifestError",
     "Metrics",
     "Modality",
+    "MotionStage",
     "Normalisation",
     "PatientRisk",
     "PlanRecord",
@@ -53,6 +97,7 @@ __all__ = [
     "Promise",
     "Provenance",
     "QualityLimits",
+    "RangeFinder",
     "Reason",
     "Role",
     "SplitError",
@@ -63,6 +108,7 @@ __all__ = [
     "WLPlan",
     "atomic_file",
     "atomic_folder",
+    "read_toml",
     "sha256_of",
     "write_text",
 ]

@@ -59,6 +59,21 @@ class ManifestError(InputError):
         super().__init__(head if count <= 1 else f"{head} (and {count - 1} more problems)")
 
 
+class DeviceError(GlioscopeError):
+    """A device of the imaging unit is missing, lost, or does not do what it was told.
+
+    Attributes
+    ----------
+    device : its name in the unit.
+    reason : what is wrong and what to look at, with the value and the limit.
+    """
+
+    def __init__(self, device: str, reason: str) -> None:
+        self.device = device
+        self.reason = reason
+        super().__init__(f"{device}: {reason}")
+
+
 class SplitError(InputError):
     """Patients cannot be divided as asked."""
 

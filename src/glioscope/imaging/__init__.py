@@ -23,12 +23,12 @@ from ._read import probe_image, read_fl, read_wl
 from ._registration import (
     Registration,
     Residual,
-    Target,
     check_registration,
     read_registration,
     register_cameras,
     write_registration,
 )
+from ._registration_target import Target
 from ._specimen import SpecimenImages, SpecimenSource, open_specimen, read_frame, specimens_in_frames
 from ._white import infer_white, infer_white_level, white_of_signals
 
