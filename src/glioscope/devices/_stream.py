@@ -83,7 +83,8 @@ class CameraStream:
         self._times: deque[float] = deque(maxlen=_RATE_FRAMES)
         self._base = 0
         self._last: int | None = None
-        self._heard_s = 0.0
+        self._waited_s = self._lost_s = 0.0
+        self._new_s = -1e9
         self._watch = FrameWatch()
         self._bits: BitWatch | None = None
 
@@ -105,7 +106,7 @@ class CameraStream:
     @property
     def streaming(self) -> bool:
         """Whether new frames come now: the last at most `silent_s` ago."""
-        return self._state == DeviceState.RUNNING and time.monotonic() - self._heard_s < self._silent_s
+        return self._state == DeviceState.RUNNING and time.monotonic() - self._new_s < self._silent_s
 
     def status(self) -> StreamStatus:
         """Counts so far and what is wrong now; from any thread."""
@@ -131,10 +132,9 @@ class CameraStream:
         info = self._camera.info()
         check_slot(self._camera.name, self._slot, info)
         self._bits = BitWatch(info.white_level) if self._slot == "fl" else None
-        self._watch = FrameWatch()
         self._base = self._base if self._last is None else self._last + 1
         self._camera.start(self._rate)
-        self._heard_s = time.monotonic()
+        self._waited_s = time.monotonic()
 
     def _run(self) -> None:
         while not self._ending.is_set():
@@ -142,7 +142,7 @@ class CameraStream:
                 frame = self._camera.read(_READ_S)
                 if frame is not None:
                     self._judge(frame)
-                elif time.monotonic() - self._heard_s > self._silent_s:
+                elif time.monotonic() - self._waited_s > self._silent_s:
                     raise DeviceError(self._camera.name, f"no new frame for {self._silent_s:.1f} s: check its cable")
             except DeviceError as error:
                 self._bring_back(error)
@@ -158,9 +158,16 @@ class CameraStream:
                 first = self._refused[reasons[0].name] == 1
             if first or self._refused.total() % round(self._rate) == 0:
                 self._event("frame_refused", {"camera": self._camera.name, "reason": reasons[0].name})
-            if now - self._heard_s > self._silent_s:
+            if now - self._waited_s > self._silent_s:
                 raise DeviceError(self._camera.name, reasons[0].sentence)
             return
+        self._note(frame, now)
+        if self._bits is not None:
+            self._bits.add(frame)
+        self._take(frame)
+
+    def _note(self, frame: Frame, now: float) -> None:
+        """A new frame came; the first after a loss ends the fault."""
         with self._lock:
             gap = 0 if self._last is None else frame.sequence - self._last - 1
             self._lost += max(gap, 0)
@@ -168,17 +175,22 @@ class CameraStream:
             self._frames += 1
             self._sentence = ""
             self._times.append(now)
-        self._heard_s = now
-        if self._bits is not None:
-            self._bits.add(frame)
-        self._take(frame)
+            self._waited_s = self._new_s = now
+            back = self._state is DeviceState.FAULT
+            if back:
+                self._state = DeviceState.RUNNING
+                self._restarts += 1
+        if back:
+            self._event("camera_back", {"camera": self._camera.name, "after_s": now - self._lost_s})
 
     def _bring_back(self, error: DeviceError) -> None:
-        """Try until the camera streams again or the stream is stopped."""
+        """Try until the camera can be opened or the stream is stopped; its first new frame will end the fault."""
         with self._lock:
+            first = self._state is not DeviceState.FAULT
             self._state, self._sentence = DeviceState.FAULT, str(error)
-        lost_s = time.monotonic()
-        self._event("camera_lost", {"camera": self._camera.name, "reason": error.reason})
+        if first:
+            self._lost_s = time.monotonic()
+            self._event("camera_lost", {"camera": self._camera.name, "reason": error.reason})
         while not self._ending.is_set():
             self._camera.unstage()
             try:
@@ -188,12 +200,8 @@ class CameraStream:
                 with self._lock:
                     self._sentence = str(again)
                 self._ending.wait(_RETRY_S)
-                continue
-            with self._lock:
-                self._state, self._sentence = DeviceState.RUNNING, ""
-                self._restarts += 1
-            self._event("camera_back", {"camera": self._camera.name, "after_s": time.monotonic() - lost_s})
-            return
+            else:
+                return
 
 
 def check_slot(name: str, slot: Slot, info: CameraInfo) -> None:
