@@ -11,13 +11,27 @@ from typing import NoReturn
 import typer
 
 from glioscope._terminal import err, say_error
-from glioscope.core import InputError, ManifestError
+from glioscope.core import DeviceError, InputError, ManifestError
 
-from . import _bench, _cohort, _diagnose, _evaluate, _explain, _register, _sign, _train  # noqa: F401  (each registers its commands)
+from . import (  # noqa: F401  (each registers its commands)
+    _bench,
+    _cohort,
+    _devices,
+    _devices_calibrate,
+    _devices_record,
+    _diagnose,
+    _evaluate,
+    _explain,
+    _register,
+    _sign,
+    _train,
+)
 from ._app import app
 
 __all__ = ["app", "main"]
 
+DEVICE_FAILED = 3
+"""Exit code where a device of the imaging unit is missing, lost or refuses."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
 _SAYABLE = frozenset(
@@ -49,6 +63,9 @@ def main() -> NoReturn:
     except InputError as error:
         say_error(str(error))
         code = 2
+    except DeviceError as error:
+        say_error(str(error))
+        code = DEVICE_FAILED
     except OSError as error:
         if error.errno is not None and error.errno not in _SAYABLE:
             raise

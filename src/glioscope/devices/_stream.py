@@ -137,15 +137,24 @@ class CameraStream:
         self._waited_s = time.monotonic()
 
     def _run(self) -> None:
-        while not self._ending.is_set():
-            try:
-                frame = self._camera.read(_READ_S)
-                if frame is not None:
-                    self._judge(frame)
-                elif time.monotonic() - self._waited_s > self._silent_s:
-                    raise DeviceError(self._camera.name, f"no new frame for {self._silent_s:.1f} s: check its cable")
-            except DeviceError as error:
-                self._bring_back(error)
+        try:
+            while not self._ending.is_set():
+                self._step()
+        except BaseException as error:
+            # Not foreseen: the thread ends with a traceback, and the status must not go on saying "running".
+            with self._lock:
+                self._state, self._sentence = DeviceState.FAULT, f"{self._camera.name}: reading ended: {error!r}"
+            raise
+
+    def _step(self) -> None:
+        try:
+            frame = self._camera.read(_READ_S)
+            if frame is not None:
+                self._judge(frame)
+            elif time.monotonic() - self._waited_s > self._silent_s:
+                raise DeviceError(self._camera.name, f"no new frame for {self._silent_s:.1f} s: check its cable")
+        except DeviceError as error:
+            self._bring_back(error)
 
     def _judge(self, frame: Frame) -> None:
         now = time.monotonic()

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 from glioscope.core import (
     Camera,
@@ -15,6 +15,7 @@ from glioscope.core import (
     DeviceState,
     Distance,
     Frame,
+    GlioscopeError,
     Handle,
     Laser,
     LaserReport,
@@ -24,6 +25,8 @@ from glioscope.core import (
 )
 
 from ._acquisition import Acquisition, Tap
+from ._auto_exposure import AutoExposure, AutoExposureSettings
+from ._motion import Motion
 from ._pairing import Slot
 from ._stream import Event
 
@@ -60,8 +63,8 @@ class ImagingUnit:
     """Devices that work together. After `__init__` nothing is open; `with` stages and unstages.
 
     While it is staged, a thread hands every reading of the rangefinder, and whether both cameras stream, to the
-    laser's keeper; if that thread dies, the readings grow old and the keeper goes dark. The laser is staged last and
-    unstaged first.
+    laser's keeper, and a heartbeat while the operator holds the handle's dead-man button; if that thread dies, the
+    readings grow old and the keeper goes dark. The laser is staged last and unstaged first.
 
     Parameters
     ----------
@@ -69,15 +72,31 @@ class ImagingUnit:
     name : of the unit, as recordings and phantom checks keep it.
     data_kind : "real" or "simulated".
     frames_per_second : of both cameras.
+    auto_exposure : how the FL camera sets its exposure by itself; None: it does not.
+
+    Attributes
+    ----------
+    acquisition : while the cameras stream, else None.
+    motion : keeps the distance and turns the unit; None without a stage and a rangefinder.
     """
 
-    def __init__(self, parts: Parts, *, name: str, data_kind: str, frames_per_second: float = 25.0) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        name: str,
+        data_kind: Literal["real", "simulated"],
+        frames_per_second: float = 25.0,
+        auto_exposure: AutoExposureSettings | None = None,
+    ) -> None:
         self.parts, self.name, self.data_kind = parts, name, data_kind
-        self.frames_per_second = frames_per_second
+        self.frames_per_second, self._auto_exposure = frames_per_second, auto_exposure
         self.acquisition: Acquisition | None = None
+        self.motion = (
+            Motion(parts.stage, parts.rangefinder, parts.handle) if parts.stage and parts.rangefinder else None
+        )
         self._history = LaserHistory()
         self._distance: Distance | None = None
-        self._range_fault = ""
         self._ending = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -87,25 +106,34 @@ class ImagingUnit:
         return self.parts.all()
 
     def stage(self) -> None:
-        """Stage every device; when one fails, those before it are unstaged again. Raises DeviceError, InputError."""
-        staged: list[Device] = []
-        try:
-            for device in self.devices.values():
-                staged.append(device)
+        """Stage every device; when one fails, all are unstaged again. Raises DeviceError, InputError."""
+        failed = self.try_stage()
+        if failed:
+            self.unstage()
+            raise next(iter(failed.values()))
+
+    def try_stage(self) -> dict[str, GlioscopeError]:
+        """Stage every device that can be; what the others said, by slot. Call `unstage` in any case."""
+        failed: dict[str, GlioscopeError] = {}
+        for slot, device in self.devices.items():
+            try:
                 device.stage()
-        except BaseException:
-            for device in reversed(staged):
-                device.unstage()
-            raise
+            except GlioscopeError as error:
+                failed[slot] = error
+        if self.motion is not None and not failed.keys() & {"stage", "rangefinder"}:
+            self.motion.start()
         self._ending.clear()
         self._watcher = threading.Thread(target=self._watch, name=f"unit {self.name}", daemon=True)
         self._watcher.start()
+        return failed
 
     def start(
         self, *, depth: int = 8, taps: Sequence[Tap] = (), event: Event = lambda _kind, _facts: None
     ) -> Acquisition:
         """Stream both staged cameras. Raises DeviceError, InputError."""
         self.stop_cameras()
+        if self._auto_exposure is not None:
+            taps = (*taps, self._exposure_tap(self._auto_exposure, event))
         acquisition = Acquisition(
             self.parts.fl,
             self.parts.wl,
@@ -128,7 +156,9 @@ class ImagingUnit:
             acquisition.stop()
 
     def stop(self) -> None:
-        """Light off, motors still, cameras off; from any thread."""
+        """Light off, motors still (until `motion.resume`), cameras off; from any thread."""
+        if self.motion is not None:
+            self.motion.stop()
         for device in reversed(list(self.devices.values())):
             device.stop()
         self.stop_cameras()
@@ -140,6 +170,8 @@ class ImagingUnit:
             self._ending.set()
             self._watcher.join()
             self._watcher = None
+        if self.motion is not None:
+            self.motion.close()
         for device in reversed(list(self.devices.values())):
             device.unstage()
 
@@ -169,6 +201,25 @@ class ImagingUnit:
             facts |= self._history.during(frame.monotonic_s - (frame.exposure_ms or 0.0) / 1000, frame.monotonic_s)
         return replace(frame, **facts) if facts else frame  # type: ignore[arg-type]
 
+    def _exposure_tap(self, settings: AutoExposureSettings, event: Event) -> Tap:
+        """Sets the FL camera's exposure from its own frames, and tells what it did."""
+        camera = self.parts.fl
+        controller = AutoExposure(camera.info(), settings, 1000.0 / self.frames_per_second)
+
+        def follow(slot: Slot, frame: Frame) -> None:
+            wanted = controller.add(frame) if slot == "fl" else None
+            if wanted is None:
+                return
+            change = controller.changes[-1]
+            try:
+                real_ms = camera.set_exposure_ms(wanted)
+            except GlioscopeError as error:
+                event("exposure_refused", {"wanted_ms": wanted, "reason": str(error)})
+                return
+            event("exposure", {"old_ms": change.old_ms, "new_ms": real_ms, "reason": change.reason})
+
+        return follow
+
     def _watch(self) -> None:
         while not self._ending.wait(_WATCH_S):
             self._distance = self._read_distance()
@@ -176,8 +227,17 @@ class ImagingUnit:
             if laser is None:
                 continue
             laser.observe(self._distance)
+            if self._held():
+                laser.beat()
             laser.set_streaming(self.acquisition is not None and self.acquisition.streaming)
             self._history.add(laser.laser_report())
+
+    def _held(self) -> bool:
+        try:
+            position = self.parts.handle.read() if self.parts.handle is not None else None
+        except DeviceError:  # a lost handle is not held
+            return False
+        return position is not None and position.held and time.monotonic() - position.monotonic_s < _FRESH_S
 
     def _read_distance(self) -> Distance | None:
         if self.parts.rangefinder is None:
