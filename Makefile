@@ -65,6 +65,7 @@ reproduce: $(STAMP)
 
 pictures: $(STAMP)
 	$(BIN)/python benchmarks/pictures.py
+	$(BIN)/python benchmarks/pictures_devices.py
 
 bench-latency bench-throughput bench-explain: $(PEER)
 

@@ -1,8 +1,8 @@
 """bench-ambient: CNN 1 (tumour, fluorescence) under ambient light: plain frames, strobed frames, and the best possible.
 
 Everything is SIMULATED. A probe on frozen features is trained once on ordinary images of cohort seed 810; how to strobe
-is chosen on its tuning patients, and results are of cohorts 811 and 812, whose patients the network never saw. (Limits
-of the registration were set while looking at seeds 5, 813 and 820.) Every frame is photographed by the simulator's own
+is chosen on its tuning patients, and results are of cohorts 831 and 832, whose patients the network never saw. (The
+registration was made while looking at seeds 5, 811 to 813 and 820.) Every frame is photographed by the simulator's own
 camera (shot noise of signal and ambient light, read noise, offset, column gains, hot pixels) in full exposures: dark,
 lit, dark. Ambient light comes from lamps: it has a spatial gradient, half of it is reflected by plate and tissue, it
 drifts, and it flickers at 100 Hz; the unit moves by up to 2 px between frames. Every frame passes through a calibration
@@ -38,7 +38,7 @@ from glioscope.sim._trays import plain_light
 from glioscope.sim._write import appearances_of
 from glioscope.stats import auc, auc_ci
 
-TRAIN_SEED, REPORT_SEEDS = 810, (811, 812)
+TRAIN_SEED, REPORT_SEEDS = 810, (831, 832)
 LEVELS = (0.25, 1.0, 4.0, 10.0)
 PATCH, MM_PER_PX = (128, 160), 0.1
 SPREAD_GRADIENT = 0.5

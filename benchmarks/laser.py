@@ -332,7 +332,13 @@ class OwnerRig(threading.Thread):
             )
         self.child.stdin.write("go\n")
         self.child.stdin.flush()
-        return float(self.child.stdout.readline())
+        while True:
+            said = self.child.stdout.readline().split(" ", 1)
+            if said[0] == "emitting":
+                return float(said[1])
+            if said == [""]:
+                raise DeviceError("owner", "its process has ended")
+            self.tally.lapses.append("owner: " + said[-1].strip())
 
 
 def own(port: str) -> None:
@@ -349,14 +355,23 @@ def own(port: str) -> None:
 
     threading.Thread(target=feed, daemon=True).start()
     for _ in sys.stdin:
-        for _ in range(50):
-            with contextlib.suppress(DeviceError):
-                laser.arm()
-                asked = time.monotonic()
-                laser.emit()
-                print(asked, flush=True)
-                break
-            time.sleep(0.02)
+        _go(laser)
+
+
+def _go(laser: KeptLaser) -> None:
+    while True:
+        try:
+            if laser.laser_report().state is LaserState.FAULT:
+                laser.clear()
+            laser.arm()
+            asked = time.monotonic()
+            laser.emit()
+        except DeviceError as error:
+            print("refused", error, flush=True)
+            time.sleep(0.05)
+        else:
+            print("emitting", asked, flush=True)
+            return
 
 
 def _words() -> dict[str, float]:

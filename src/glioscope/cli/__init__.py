@@ -22,6 +22,7 @@ from . import (  # noqa: F401  (each registers its commands)
     _diagnose,
     _evaluate,
     _explain,
+    _quantities,
     _register,
     _sign,
     _train,

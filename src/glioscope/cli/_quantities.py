@@ -14,8 +14,7 @@ from glioscope.core import ImageError, InputError, atomic_file
 from ._app import ManifestArgument, app
 
 if TYPE_CHECKING:
-    from glioscope.imaging import SpecimenSource
-    from glioscope.imaging._contrast import RegionQuantities
+    from glioscope.imaging import RegionQuantities, SpecimenSource
 
 _MEASURED = (
     "signal_counts",
@@ -74,8 +73,7 @@ def quantities(
 
 
 def _measure(source: "SpecimenSource", offset_counts: float | None, gap_mm: float) -> dict[str, Any]:
-    from glioscope.imaging import open_specimen
-    from glioscope.imaging._contrast import quantify_specimen
+    from glioscope.imaging import open_specimen, quantify_specimen
 
     try:
         found = quantify_specimen(open_specimen(source), offset_counts=offset_counts, gap_mm=gap_mm)

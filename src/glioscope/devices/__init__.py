@@ -9,7 +9,7 @@ strobing, phantom. Next room up: `runtime`, which diagnoses the pairs, and `cons
 
 from ._acquisition import Acquisition, AcquisitionStatus
 from ._aravis_settings import AravisCameraSettings
-from ._auto_exposure import AutoExposure, AutoExposureSettings, ExposureChange
+from ._auto_exposure import AutoExposure, AutoExposureSettings, ExposureChange, next_exposure_ms
 from ._calibration import MIN_DARKS, Calibration, CalibrationInfo, measure_calibration
 from ._calibration_folder import read_calibration, write_calibration
 from ._case_folder import CaseInfo, FrameRow
@@ -43,7 +43,7 @@ from ._simulated_faults import CameraFault
 from ._simulated_range import RangeFault, RangeSensor, SimulatedRangeFinder, SimulatedRangeHead
 from ._simulated_stage import SimulatedStage
 from ._stream import CameraStream, StreamStatus
-from ._strobe import Strobe, StrobedFrame, StrobeSettings, subtract_ambient
+from ._strobe import Strobe, StrobedFrame, StrobeSettings, Unpaired, subtract_ambient
 from ._unit import ImagingUnit, Parts
 
 __all__ = [
@@ -116,6 +116,7 @@ __all__ = [
     "SuiteInUse",
     "Tolerance",
     "UnitSettings",
+    "Unpaired",
     "Verdict",
     "flicker_free_exposure_ms",
     "found_cameras",
@@ -124,6 +125,7 @@ __all__ = [
     "make_unit",
     "measure_calibration",
     "measure_phantom",
+    "next_exposure_ms",
     "open_case",
     "photon_transfer",
     "read_calibration",

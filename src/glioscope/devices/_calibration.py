@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from glioscope.core import CameraInfo, Frame, ImageError, InputError
-from glioscope.imaging._offset import divide_flat, subtract_dark
+from glioscope.imaging import divide_flat, subtract_dark
 
 from ._bad_pixels import fill_bad_pixels, find_bad_pixels
 from ._photon_transfer import PhotonTransfer

@@ -9,12 +9,21 @@ trains on them, `runtime` diagnoses from them.
 
 from ._apply import Prepared, apply_fl_plan, apply_wl_plan, fl_signal
 from ._canvas import Box, cut, network_input, place, unplace
+from ._contrast import (
+    Quantity,
+    RegionQuantities,
+    box_mask,
+    polygon_mask,
+    quantify_region,
+    quantify_specimen,
+    specimen_mask,
+)
 from ._find import SpecimenRegion, find_specimens
 from ._freshness import FrameWatch
 from ._gate import fit_quality_limits, judge_quality, measure_quality
 from ._images import ImageHeader, Pixels, RawImage
 from ._normalise import normalise
-from ._offset import estimate_flat, estimate_offset
+from ._offset import divide_flat, estimate_flat, estimate_offset, subtract_dark
 from ._pixels import denoise, estimate_noise, repair_hot_pixels
 from ._prepare import PreparedSpecimen, prepare, prepare_specimen, specimen_signal
 from ._quality import contrast_to_noise, signal_to_background
@@ -39,7 +48,9 @@ __all__ = [
     "Pixels",
     "Prepared",
     "PreparedSpecimen",
+    "Quantity",
     "RawImage",
+    "RegionQuantities",
     "Registration",
     "Residual",
     "SpecimenImages",
@@ -48,10 +59,12 @@ __all__ = [
     "Target",
     "apply_fl_plan",
     "apply_wl_plan",
+    "box_mask",
     "check_registration",
     "contrast_to_noise",
     "cut",
     "denoise",
+    "divide_flat",
     "estimate_flat",
     "estimate_noise",
     "estimate_offset",
@@ -67,9 +80,12 @@ __all__ = [
     "open_specimen",
     "place",
     "png_header",
+    "polygon_mask",
     "prepare",
     "prepare_specimen",
     "probe_image",
+    "quantify_region",
+    "quantify_specimen",
     "read_fl",
     "read_frame",
     "read_registration",
@@ -77,8 +93,10 @@ __all__ = [
     "register_cameras",
     "repair_hot_pixels",
     "signal_to_background",
+    "specimen_mask",
     "specimen_signal",
     "specimens_in_frames",
+    "subtract_dark",
     "unplace",
     "white_of_signals",
     "write_registration",
