@@ -326,8 +326,21 @@ def test_settings_name_one_source():
 def test_numbers_leave_a_gap_for_lost_frames_and_none_for_frames_left_out():
     numbering = Numbering(0.04)
     taken = [numbering.take(number, 0.02 * number) for number in (0, 1, 2, 3, 4, 9, 10)]
-    # Every other frame is left out; 5 to 8 are lost.
-    assert taken == [0, None, 1, None, 2, 6 + 1, None]
+    # Every other frame is left out; 5 to 8 are lost; 9 comes between two multiples of the period, 10 on one.
+    assert taken == [0, None, 1, None, 2, 6 + 1, 8]
+
+
+@pytest.mark.parametrize("rate", [100.0, 51.3, 25.1, 25.0, 24.4])
+def test_frames_are_thinned_to_the_wanted_rate_on_a_common_grid(rate):
+    kept = {}
+    for phase in (0.0003, 0.0071):
+        numbering = Numbering(0.04)
+        times = [1000 + phase + number / rate for number in range(round(20 * rate))]
+        kept[phase] = [time for number, time in enumerate(times) if numbering.take(number, time) is not None]
+        assert len(kept[phase]) == pytest.approx(20 * min(rate, 25.0), rel=0.01)
+    if rate >= 100:
+        apart = [min(abs(one - other) for other in kept[0.0071]) for one in kept[0.0003][2:-2]]
+        assert max(apart) <= 1 / rate + 1e-6
 
 
 def test_numbers_go_on_when_the_core_counts_anew():

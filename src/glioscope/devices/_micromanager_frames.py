@@ -1,5 +1,6 @@
 """From Micro-Manager's images to frames: pixels, numbers, and what the camera can do."""
 
+import math
 from typing import Any
 
 import cv2
@@ -27,7 +28,9 @@ class Numbering:
 
     Parameters
     ----------
-    period_s : of the wanted rate: frames that come earlier are left out, without a gap; None: all are kept.
+    period_s : of the wanted rate: frames that come earlier are left out, without a gap; None: all are kept. Frames are
+        wanted at whole multiples of it on the monotonic clock, so that two fast cameras without a common trigger give
+        frames that belong together.
     """
 
     def __init__(self, period_s: float | None) -> None:
@@ -56,7 +59,9 @@ class Numbering:
                 self._left_out += 1
                 return None
             late = end_s - self._due_s > self._period_s
-            self._due_s = (end_s if late else self._due_s) + self._period_s
+            self._due_s = (
+                self._period_s * (math.floor(end_s / self._period_s) + 1) if late else self._due_s + self._period_s
+            )
         return self._last - self._left_out
 
 

@@ -33,6 +33,8 @@ from ._stream import Event
 _WATCH_S = 0.02
 _FRESH_S = 0.5
 _REPORTS = 64
+_DEMO_MODELS = ("Aravis Fake", "DemoCamera")
+"""Cameras that drivers bring to be tried with; what they give is not real, however they were reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class ImagingUnit:
         frames_per_second: float = 25.0,
         auto_exposure: AutoExposureSettings | None = None,
     ) -> None:
-        self.parts, self.name, self.data_kind = parts, name, data_kind
+        self.parts, self.name = parts, name
+        self.data_kind: Literal["real", "simulated"] = data_kind
         self.frames_per_second, self._auto_exposure = frames_per_second, auto_exposure
         self.acquisition: Acquisition | None = None
         self.motion = (
@@ -120,6 +123,9 @@ class ImagingUnit:
                 device.stage()
             except GlioscopeError as error:
                 failed[slot] = error
+        staged = [self.devices[slot] for slot in ("fl", "wl") if slot not in failed]
+        if any(name in camera.report().model for camera in staged for name in _DEMO_MODELS):
+            self.data_kind = "simulated"
         if self.motion is not None and not failed.keys() & {"stage", "rangefinder"}:
             self.motion.start()
         self._ending.clear()
