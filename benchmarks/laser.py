@@ -67,6 +67,7 @@ class Tally:
     left: int
     shots: list[Shot] = field(default_factory=list)
     lapses: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     realtime: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -127,6 +128,13 @@ class Rig(threading.Thread):
         self.asked: list[float] = []
 
     def run(self) -> None:
+        """Inject until nothing is left to do; a rig that is lost is counted."""
+        try:
+            self.work()
+        except (DeviceError, OSError) as error:
+            self.tally.lost.append(str(error))
+
+    def work(self) -> None:
         """Inject until nothing is left to do."""
         with SimulatedHead("head", HeadWorld(key=True, key_cuts=False)) as self.head:
             self.laser = KeptLaser("laser", SETTINGS, self.head)
@@ -184,7 +192,7 @@ class Rig(threading.Thread):
                 if self.laser.laser_report().state is LaserState.ARMED:
                     return
             time.sleep(0.05)
-        sys.exit(f"the laser does not come back: {self.laser.laser_report()}")
+        raise DeviceError("laser", f"does not come back: {self.laser.laser_report()}")
 
     def enter(self, phase: str) -> threading.Event:
         """Bring the laser into a phase; the event ends the strobing."""
@@ -300,6 +308,13 @@ class OwnerRig(threading.Thread):
         self.child: subprocess.Popen[str] | None = None
 
     def run(self) -> None:
+        """Kill or freeze until nothing is left to do; a rig that is lost is counted."""
+        try:
+            self.work()
+        except (DeviceError, OSError) as error:
+            self.tally.lost.append(str(error))
+
+    def work(self) -> None:
         """Kill or freeze until nothing is left to do."""
         with SimulatedHead("head", HeadWorld(key=True)) as self.head:
             monitor = Monitor(self.head.light)
@@ -412,6 +427,7 @@ def results(tally: Tally, rigs: int, seconds: float) -> dict:
         "lapses_without_fault": len(tally.lapses),
         "lapses_first": tally.lapses[:5],
         "rigs": rigs,
+        "rigs_lost": tally.lost,
         "keeper_realtime": tally.realtime,
         "seconds": round(seconds),
         "by_kind": by_kind,

@@ -40,6 +40,9 @@ class PlainSource:
     def mm_per_px(self, distance_mm: float) -> float:
         return distance_mm / 3000
 
+    def prepare(self, exposure: Exposure) -> None:
+        """Nothing to do before."""
+
     def render(self, exposure: Exposure) -> NDArray[Any]:
         self.exposures.append(exposure)
         value = len(self.exposures)

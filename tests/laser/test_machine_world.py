@@ -4,9 +4,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from glioscope.laser import Beam, Inputs, Limits, Machine, Request, State, power_mw, step
 
@@ -18,6 +18,7 @@ FULL_MW = power_mw(50, 200, BEAM)
 TURN, POLL = 0.005, 0.020
 RULES = Rules(0.08, 0.5, 0.2, 150, 240, 55, FULL_MW, 10, 100, grace=TURN + 1e-6)
 RENEWAL = 0.02
+LATER = st.sampled_from([0.005, 0.03, 0.1, 0.35, 0.7])
 
 
 class Theatre(RuleBasedStateMachine):
@@ -103,14 +104,25 @@ class Theatre(RuleBasedStateMachine):
         for request in ("clear", "arm", "emit"):
             self.ask(request)
 
-    @rule(seconds=st.sampled_from([0.005, 0.03, 0.1, 0.35, 0.7]))
+    @initialize()
+    def begin_with_light(self):
+        self.all_returns()
+        self.operator_goes_for_light()
+
+    @rule(seconds=LATER)
     def run(self, seconds):
         for _ in range(round(seconds / TURN)):
             self.turn()
 
-    @rule(what=st.sampled_from(["owner_alive", "key", "cameras", "finder", "operator"]), value=st.booleans())
-    def something_fails_or_returns(self, what, value):
-        setattr(self, what, value)
+    @rule(what=st.sampled_from(["owner_alive", "key", "cameras", "finder", "operator"]), seconds=LATER)
+    def something_fails_or_returns(self, what, seconds):
+        setattr(self, what, not getattr(self, what))
+        self.run(seconds)
+
+    @rule()
+    def light_again(self):
+        self.all_returns()
+        self.operator_goes_for_light()
 
     @rule()
     def all_returns(self):
@@ -120,20 +132,34 @@ class Theatre(RuleBasedStateMachine):
         self.distance_mm = 200.0
         self.run(0.4)
 
-    @rule(hot=st.booleans())
-    def head_is_hot(self, hot):
+    @rule()
+    def operator_leaves(self):
+        self.operator = False
+        self.run(0.7)
+
+    @rule(by=st.sampled_from([-12.0, 12.0]))
+    def tissue_wanders(self, by):
+        for _ in range(8):
+            self.distance_mm += by
+            self.run(0.03)
+
+    @rule(hot=st.booleans(), seconds=LATER)
+    def head_is_hot(self, hot, seconds):
         self.hot = hot
+        self.run(seconds)
 
-    @rule(rate=st.sampled_from([0.0, 30.0, 300.0]))
-    def power_drifts(self, rate):
+    @rule(rate=st.sampled_from([0.0, 30.0, 300.0]), seconds=LATER)
+    def power_drifts(self, rate, seconds):
         self.drift_mw_s = rate
+        self.run(seconds)
 
-    @rule(by=st.sampled_from([-60.0, -3.0, 2.0, 50.0, math.nan]))
-    def tissue_or_rangefinder_moves(self, by):
+    @rule(by=st.sampled_from([-60.0, -12.0, -3.0, 2.0, 12.0, 50.0, math.nan]), seconds=LATER)
+    def tissue_or_rangefinder_moves(self, by, seconds):
         if math.isnan(by):
             self.reading = (math.nan, self.now)
         else:
             self.distance_mm = min(max(self.distance_mm + by, 60.0), 400.0)
+        self.run(seconds)
 
     @rule(ahead=st.sampled_from([0.01, 5.0]))
     def reading_from_the_future(self, ahead):
@@ -162,7 +188,11 @@ class Theatre(RuleBasedStateMachine):
 
 
 Theatre.TestCase.settings = settings(
-    max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=(Phase.generate,),
 )
 
 

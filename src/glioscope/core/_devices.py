@@ -261,6 +261,9 @@ class FrameSource(Protocol):
     def info(self) -> CameraInfo:
         """The camera that is simulated."""
 
+    def prepare(self, exposure: Exposure) -> None:
+        """Do now what does not depend on the light of an exposure that is about to end; `render` comes next."""
+
     def render(self, exposure: Exposure) -> NDArray[Any]:
         """Pixels of one exposure, as `CameraInfo` says; new memory each time."""
 

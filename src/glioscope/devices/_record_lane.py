@@ -1,5 +1,7 @@
 """One camera's way to the disk: a bounded queue, a thread that writes, and an account of what did not get through."""
 
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -16,6 +18,7 @@ from ._case_folder import facts_of
 from ._pairing import Slot
 
 _WAIT_S = 0.2
+_NICE = 10
 
 
 class FrameWriter(Protocol):
@@ -142,6 +145,7 @@ class Lane:
             self._losses.append(Loss(kind, reason, len(sequences), sequences[0], sequences[-1]))
 
     def _run(self) -> None:
+        _step_back()
         while self._one_turn():
             pass
         self._guard(self._writer.save)
@@ -208,3 +212,9 @@ def wrong_kind(slot: Slot, frame: Frame) -> str:
 
 def _is_rgb(pixels: NDArray[Any]) -> bool:
     return pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+
+
+def _step_back() -> None:
+    """Let the threads that read the cameras go first. Linux has a priority for each thread; elsewhere all are equal."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

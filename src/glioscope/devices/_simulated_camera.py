@@ -24,7 +24,7 @@ _BACK_S = 5.0
 _LATE_S = 0.15
 _LOOK_S = 0.1
 _EARLY_S = 0.012
-"""A colour camera does not see the laser, so its picture is rendered this long before the exposure ends."""
+"""What does not depend on the laser is rendered this long before the exposure ends: all of a colour picture."""
 _MAX_RATE = 1000.0
 _SETTINGS_KEPT = 32
 _LIT_MW_CM2 = 0.01
@@ -63,8 +63,8 @@ class SimulatedCamera:
 
     Exposures end at whole multiples of the frame period on the monotonic clock, so that cameras of one rate share a
     trigger; `offset_ms` and `jitter_ms` make one run free. A frame is rendered by the thread that reads, when its
-    exposure has ended (colour: just before, as the laser does not show in it). The newest `buffer_frames` wait for a
-    slow reader; older ones are lost and leave a gap in `sequence`, and latency does not grow.
+    exposure has ended; what does not depend on the laser, in colour all of it, just before. The newest `buffer_frames`
+    wait for a slow reader; older ones are lost and leave a gap in `sequence`, and latency does not grow.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class SimulatedCamera:
         self._next, self._overrun = 0, 0
         self._faults: frozenset[CameraFault] = frozenset()
         self._last: NDArray[Any] | None = None
-        self._early: tuple[int, Any] = -1, None
+        self._early: tuple[int, NDArray[Any] | None] = -1, None
         info = source.info
         _within(name, "exposure", exposure_ms, info.exposure_ms, "ms")
         _within(name, "gain", gain, info.gain, "")
@@ -199,10 +199,10 @@ class SimulatedCamera:
                 if now >= until:
                     self._next = number + 1
                     return self._frame(number, end_s)
-                if self._source.info.colour and self._early[0] != number:
+                if self._early[0] != number:
                     until -= _EARLY_S
                     if now >= until:
-                        self._early = number, self._pixels(self._exposure(number, end_s))
+                        self._early = number, self._ahead(self._exposure(number, end_s))
                         continue
             if now >= deadline or (streaming and stream is None):
                 return None
@@ -317,7 +317,8 @@ class SimulatedCamera:
 
     def _frame(self, number: int, end_s: float) -> Frame:
         exposure = self._exposure(number, end_s)
-        pixels = self._early[1] if self._early[0] == number else self._pixels(exposure)
+        early = self._early[1] if self._early[0] == number else None
+        pixels = self._pixels(exposure) if early is None else early
         self._early = -1, None
         stated_s = end_s - (_BACK_S if CameraFault.CLOCK_BACK in self._faults else 0.0)
         return Frame(
@@ -334,6 +335,13 @@ class SimulatedCamera:
             distance_mm=exposure.distance_mm,
             mm_per_px=self._source.mm_per_px(exposure.distance_mm),
         )
+
+    def _ahead(self, exposure: Exposure) -> NDArray[Any] | None:
+        """Before the exposure ends: a colour picture, which does not show the laser; else what is not light."""
+        if self._source.info.colour:
+            return self._pixels(exposure)
+        self._source.prepare(exposure)
+        return None
 
     def _pixels(self, exposure: Exposure) -> NDArray[Any]:
         if CameraFault.FROZEN in self._faults and self._last is not None:

@@ -162,12 +162,16 @@ class ImagingUnit:
             acquisition.stop()
 
     def stop(self) -> None:
-        """Light off, motors still (until `motion.resume`), cameras off; from any thread."""
+        """Light off, motors still (until `motion.resume`), then cameras off; from any thread."""
+        if self.parts.laser is not None:
+            self.parts.laser.stop()
         if self.motion is not None:
             self.motion.stop()
-        for device in reversed(list(self.devices.values())):
-            device.stop()
+        if self.parts.stage is not None:
+            self.parts.stage.stop()
         self.stop_cameras()
+        for device in self.devices.values():
+            device.stop()
 
     def unstage(self) -> None:
         """Stop and release everything, the laser first."""

@@ -77,6 +77,11 @@ class FLSource:
         shape = (self._camera.rows, self._camera.columns)
         return seen_labels(self.scene.plate, self.mm_per_px(distance_mm), rotation_deg, shape)
 
+    def prepare(self, exposure: Exposure) -> None:
+        """The plate as the unit stands at this exposure."""
+        _check(exposure)
+        self._see(exposure)
+
     def render(self, exposure: Exposure) -> npt.NDArray[np.uint16]:
         """Counts of one exposure, uint16 (512, 640). Raises InputError for an exposure that cannot be."""
         _check(exposure)
@@ -150,6 +155,9 @@ class WLSource:
     def truth(self, distance_mm: float = _FOCUS_MM, rotation_deg: float = 0.0) -> npt.NDArray[np.uint16]:
         """Labels of the plate as this camera sees them, (720, 1280)."""
         return seen_labels(self.scene.plate, self.mm_per_px(distance_mm), rotation_deg, _WL_SIZE)
+
+    def prepare(self, exposure: Exposure) -> None:
+        """Nothing: `render` may be called before the exposure ends, for the laser does not show."""
 
     def render(self, exposure: Exposure) -> npt.NDArray[np.uint8]:
         """Picture of one exposure, uint8 sRGB (720, 1280, 3). Raises InputError for an exposure that cannot be."""
