@@ -5,13 +5,17 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
-from glioscope.devices import open_case
+from glioscope.cli._devices_record import _Light
+from glioscope.core import LaserState
+from glioscope.devices import DEMO, make_unit, open_case
+from glioscope.sim import make_sources
 
 from ..commands import GLIOSCOPE, refused, run
 
@@ -148,7 +152,7 @@ def test_a_replay_tells_what_came_through(case: Path) -> None:
 
 def test_exported_pairs_are_the_recorded_pixels_with_a_manifest(case: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
-    ran = run("devices", "replay", case, "--export", out, "--every-s", 1)
+    ran = run("devices", "replay", case, "--export", out, "--every-s", 1, "--unlit")
     assert ran.code == 0, ran.err
     rows = list(csv.DictReader((out / "manifest.csv").open(encoding="utf-8")))
     assert 3 <= len(rows) <= 5
@@ -205,6 +209,51 @@ def test_a_scan_of_the_simulated_unit_visits_eight_sectors(tmp_path: Path) -> No
     events = [event["data"] for event in open_case(folder).events if event["kind"] == "sector"]
     assert [event["sector"] for event in events] == list(range(1, 9))
     assert all("fl" in event and not event["reason"] for event in events)
+
+
+def test_a_scan_with_light_takes_lit_pairs(tmp_path: Path) -> None:
+    ran = run("devices", "scan", "--demo", "--out", tmp_path / "scan", "--light")
+    assert ran.code == 0, ran.out + ran.err
+    assert ran.out.count("taken, lit") >= 6
+
+
+def test_light_does_not_come_back_by_itself_while_the_button_stays_held() -> None:
+    unit = make_unit(DEMO, lambda: make_sources(seed=2))
+    lamp, events = _Light(unit, demo=False), []
+    with unit, lamp.following(lambda kind, **facts: events.append((kind, facts))):
+        unit.start()
+        unit.parts.handle.push(True)
+        _until(lambda: unit.parts.laser.laser_report().state is LaserState.EMITTING, 5.0)
+        unit.parts.fl.unplug()
+        _until(lambda: unit.parts.laser.laser_report().state is not LaserState.EMITTING, 2.0)
+        unit.parts.fl.plug()
+        _until(lambda: unit.acquisition.streaming, 5.0)
+        time.sleep(0.5)
+        assert unit.parts.laser.laser_report().state is not LaserState.EMITTING
+        unit.parts.handle.push(False)
+        time.sleep(0.2)
+        unit.parts.handle.push(True)
+        _until(lambda: unit.parts.laser.laser_report().state is LaserState.EMITTING, 5.0)
+
+
+def _until(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_recording_without_light_exports_only_when_asked(tmp_path: Path) -> None:
+    assert run("devices", "record", "--demo", "--out", tmp_path / "dark", "--seconds", 1.5).code == 0
+    refused(run("devices", "replay", tmp_path / "dark", "--export", tmp_path / "out"), "--unlit")
+    assert not (tmp_path / "out").exists()
+    assert run("devices", "replay", tmp_path / "dark", "--export", tmp_path / "out", "--unlit").code == 0
+
+
+def test_light_without_a_handle_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    ran = run("devices", "record", unit_file(tmp_path), "--out", tmp_path / "x", "--light")
+    refused(ran, "--light", "handle")
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_scan_without_motors_is_refused(tmp_path: Path) -> None:

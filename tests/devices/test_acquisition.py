@@ -1,5 +1,6 @@
 """Two simulated cameras in real time: pairs, faults, recovery; with every fault a named state and no stale frame."""
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -112,6 +113,33 @@ def test_a_slow_consumer_loses_the_oldest_and_never_gets_old_ones(rig: Rig) -> N
     newest = rig.acquisition.latest()
     assert newest is not None
     assert newest.fl.sequence > pair.fl.sequence
+
+
+def test_pairs_from_before_a_loss_are_not_handed_out_after_it(rig: Rig) -> None:
+    time.sleep(0.6)
+    rig.fl.unplug()
+    time.sleep(1.6)
+    assert rig.acquisition.next_pair(0.0) is None
+    assert rig.status.dropped >= 8
+
+
+def test_refused_frames_are_not_counted_as_lost_besides(rig: Rig) -> None:
+    rig.take(0.3)
+    rig.fl.inject(CameraFault.WRONG_KIND)
+    rig.take(0.3)
+    rig.fl.heal()
+    rig.take(0.3)
+    status = rig.status.fl
+    assert status.refused["frame_kind"] >= 3
+    assert status.lost == 0
+
+
+def test_a_camera_that_stops_is_no_longer_streaming_within_a_third_of_a_second(rig: Rig) -> None:
+    rig.take(0.4)
+    assert rig.acquisition.streaming
+    rig.wl.inject(CameraFault.STUCK)
+    time.sleep(0.33)
+    assert not rig.acquisition.streaming
 
 
 def test_a_free_running_camera_is_paired_with_its_constant_skew(sources: tuple[FLSource, WLSource]) -> None:
@@ -229,8 +257,18 @@ def test_stopping_ends_a_waiting_consumer_and_both_threads(sources: tuple[FLSour
     rig = Rig(sources)
     rig.acquisition.start()
     rig.take(0.3)
+    while rig.acquisition.next_pair(0) is not None:
+        pass
+    rig.fl.inject(CameraFault.STUCK)  # so that no pair comes
+    waited: list[FramePair | None] = []
+    waiting = threading.Thread(target=lambda: waited.append(rig.acquisition.next_pair(20.0)))
+    waiting.start()
+    time.sleep(0.2)
     begun = time.monotonic()
     rig.acquisition.stop()
+    waiting.join(1.0)
+    assert not waiting.is_alive()
+    assert waited == [None]
     assert time.monotonic() - begun < 0.5
     assert rig.status.fl.state is DeviceState.OFF
     assert rig.fl.report().state is DeviceState.READY

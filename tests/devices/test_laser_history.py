@@ -3,7 +3,7 @@
 import pytest
 
 from glioscope.core import LaserReport, LaserState
-from glioscope.devices._unit import LaserHistory
+from glioscope.devices._laser_history import LaserHistory
 
 
 def history(*states: tuple[float, LaserState, float | None]) -> LaserHistory:
@@ -28,9 +28,14 @@ def test_a_change_within_the_exposure_is_neither() -> None:
 
 
 def test_a_change_after_the_exposure_does_not_count() -> None:
-    made = history((0.9, LaserState.EMITTING, 50.0), (1.05, LaserState.FAULT, None))
+    made = history((0.9, LaserState.EMITTING, 50.0), (1.06, LaserState.FAULT, None))
     assert made.during(1.0, 1.04)["laser_on"] is True
 
 
 def test_nothing_is_known_without_a_word_from_before() -> None:
     assert history((1.02, LaserState.EMITTING, 50.0)).during(1.0, 1.04) == {}
+
+
+def test_a_word_just_after_the_exposure_counts_for_it() -> None:
+    made = history((0.9, LaserState.EMITTING, 50.0), (1.045, LaserState.ARMED, 0.0))
+    assert made.during(1.0, 1.04) == {}

@@ -289,7 +289,7 @@ def test_the_hand_takes_over_from_keeping_a_distance_which_does_not_come_back() 
     r.run(3)
     r.bench.handle.push(True, distance=0.5)
     r.run(3)
-    with pytest.raises(DeviceError, match="handle is held"):
+    with pytest.raises(DeviceError, match="handle moves it"):
         r.motion.hold(300)
     r.bench.handle.push(False)
     r.run(3)

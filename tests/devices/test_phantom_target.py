@@ -52,15 +52,15 @@ def test_the_hash_tells_targets_apart_and_survives_reformatting(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('name = "glioscope-cast"', "name = ", "is not TOML"),
+        ('name = "glioscope-cast"', "name = ", "is not a TOML file"),
         ("size_mm = [50.0, 40.0]", "size_mm = [30.0, 40.0]", "a region lies outside of the plate"),
         ("[-16.5, -17.5]]", "[0.0, 0.0]]", "look the same turned by 180 degrees or in a mirror"),
         ("[-16.5, -17.5]]", "[-20.0, -17.5]]", "nearer than 1.5 diameters"),
         ("concentration_nm = 0.0", "concentration_nm = 2.0", "wells need a blank (0 nM)"),
         ("angle_deg = 12.0", "angle_deg = 0.0", "edge.angle_deg"),
         ("diameter_mm = 2.4", "diameter_m = 2.4", "fiducials.diameter_m"),
-        ("concentration_nm = 1000.0", "concentration_nm = inf", "wells.7.concentration_nm"),
-        ("date = 2026-11-24", "", "date: Field required"),
+        ("concentration_nm = 1000.0", "concentration_nm = inf", "wells.8.concentration_nm"),
+        ("date = 2026-11-24", "", "date: is missing"),
     ],
 )
 def test_a_target_that_cannot_be_used_is_refused(tmp_path, old, new, said):

@@ -405,7 +405,7 @@ def test_a_full_disk_stops_the_frames_and_only_them_until_there_is_room(small_di
     assert any(reason in data["reason"] for data in events(case, "frames_dropped"))
     assert events(case, "note") == [{"text": "while full"}]
     assert len(events(case, "recording_full")) >= 1
-    assert len(events(case, "recording_recording")) >= 1
+    assert len(events(case, "recording_resumed")) >= 1
     for slot, stream in case.streams.items():
         told = sum(data["frames"] for data in events(case, "frames_dropped") if data["slot"] == slot)
         assert told > 0

@@ -73,9 +73,9 @@ def test_the_hand_on_the_handle_skips_a_sector() -> None:
     r = rig()
     scan = scan_sectors(r.motion, lambda since_s: since_s, clock=r.clock, wait=r.clock.wait)
     next(scan)
-    r.bench.handle.push(True)
+    r.bench.handle.push(True, rotation=1.0)
     r.run(0.1)
-    assert next(scan).reason == "the handle was held"
+    assert next(scan).reason == "the handle moved it"
     r.bench.handle.push(False)
     r.run(0.1)
     assert next(scan).reason == ""

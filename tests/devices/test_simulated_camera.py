@@ -110,7 +110,7 @@ def test_a_slow_reader_loses_the_oldest_frames_and_latency_does_not_grow() -> No
 def test_settings_hold_for_exposures_that_begin_after_them() -> None:
     camera, clock = _camera(exposure_ms=20.0)
     _next(camera)
-    clock.now += 0.03  # the next exposure has begun
+    clock.now += 0.032  # the next exposure has begun
     assert camera.set_exposure_ms(10.0) == 10.0
     assert camera.set_gain(2.0) == 2.0
     frames = [_next(camera) for _ in range(2)]

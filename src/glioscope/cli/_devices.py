@@ -13,7 +13,7 @@ from rich.text import Text
 
 from glioscope import RESEARCH_USE
 from glioscope._terminal import out
-from glioscope.core import DeviceError, DeviceReport, DeviceState, GlioscopeError, InputError, LaserState
+from glioscope.core import DeviceError, DeviceReport, GlioscopeError, InputError, LaserState
 
 from ._app import app
 from ._phantom import phantom
@@ -102,16 +102,18 @@ def check(
     """
     if not 0.5 <= seconds <= 3600:
         raise InputError(f"--seconds {seconds:g} is out of range; give 0.5 to 3600")
+    from glioscope.devices import alive
+
     settings = unit_settings(unit, demo)
     made = open_unit(settings)
     try:
-        failed = made.try_stage()
+        failed = made.try_stage(moving=False)
         reports = made.report()
         stream = _stream(made, seconds, failed, shine=demo)
         reports |= {slot: report for slot, report in made.report().items() if slot not in failed}
     finally:
         made.unstage()
-    sound = {slot: slot not in failed and _alive(report) for slot, report in reports.items()}
+    sound = {slot: slot not in failed and alive(report) for slot, report in reports.items()}
     if as_json:
         words = {slot: asdict(report) | {"alive": sound[slot]} for slot, report in reports.items()}
         shown = {"unit": made.name, "data_kind": made.data_kind, "devices": words, "acquisition": stream}
@@ -209,10 +211,6 @@ def _emit(laser: "Laser") -> str:
             said = error.reason
         time.sleep(0.05)
     return ""
-
-
-def _alive(report: DeviceReport) -> bool:
-    return report.state in (DeviceState.READY, DeviceState.RUNNING) and not report.faults
 
 
 def _print_reports(

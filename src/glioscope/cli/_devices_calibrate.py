@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from ._devices import DemoOption, UnitArgument, devices, open_unit, unit_setting
 
 if TYPE_CHECKING:
     from glioscope.core import Camera
+    from glioscope.devices import FlatKind
 
 _FLAT_KINDS = ("all", "illumination", "pixels")
 _WAIT_S = 2.0
@@ -57,8 +58,8 @@ def calibrate(
         info, warm = camera.info(), camera.report().temperature_c
     finally:
         camera.unstage()
-    kind = {name: name for name in _FLAT_KINDS}[flat_kind]
-    calibration = measure_calibration(darks, flats, info=info, flat_kind=kind, temperature_c=warm)  # type: ignore[arg-type]
+    kind = cast("FlatKind", flat_kind)
+    calibration = measure_calibration(darks, flats, info=info, flat_kind=kind, temperature_c=warm)
     write_calibration(folder, calibration)
     found = calibration.info
     out.print(

@@ -11,7 +11,7 @@ from glioscope._terminal import out
 from glioscope.core import Frame, InputError, atomic_folder
 
 if TYPE_CHECKING:
-    from glioscope.devices import RecordedCase, RecordedStream, Slot
+    from glioscope.devices import Calibration, RecordedCase, RecordedStream, Slot
 
 _COLUMNS = (
     *("patient_id", "specimen_id", "fl_image", "wl_image", "framing", "mm_per_px", "fl_exposure_ms", "fl_gain"),
@@ -19,37 +19,48 @@ _COLUMNS = (
 )
 
 
-def export_pairs(case: "RecordedCase", folder: Path, every_s: float, *, strobed: bool) -> None:
+def export_pairs(
+    case: "RecordedCase", folder: Path, every_s: float, *, strobed: bool, unlit: bool, calibration: Path | None
+) -> None:
     """Write a pair each `every_s` seconds into a new folder, whole or not at all.
 
-    With `strobed` the fluorescence is lit minus dark, of a case that was recorded with the laser on every second frame.
+    Frames that were taken with the laser off are left out, unless `unlit`; `calibration` corrects fluorescence first.
+    With `strobed` it is lit minus dark, of a case that was recorded with the laser on every second frame.
 
     A full frame stands for one specimen each: which specimens it shows, the recording does not say.
     """
-    from glioscope.devices import Pairer
+    from glioscope.devices import Pairer, read_calibration
 
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; give a new folder")
+    # Of the camera a recording only knows the size of its frames, which is compared when they are corrected.
+    found = None if calibration is None else read_calibration(calibration, None, now=case.info.started)
+    dark = 0
     pairer = Pairer(1000.0 / (case.info.frames_per_second or 25.0))
     rows: list[dict[str, Any]] = []
     due = float("-inf")
     with atomic_folder(folder) as made:
         (made / "images").mkdir()
-        for slot, frame in _subtracted(_in_order(case)) if strobed else _in_order(case):
+        frames = _corrected(_in_order(case), found)
+        for slot, frame in _subtracted(frames) if strobed else frames:
             for pair in pairer.add(slot, frame):
                 time_s = pair.fl.monotonic_s or 0.0
                 if pair.reasons or time_s < due:
                     continue
+                if pair.fl.laser_on is False and not unlit:
+                    dark += 1
+                    continue
                 due = time_s + every_s
                 rows.append(_write(made, case, pair.fl, pair.wl))
         if not rows:
-            lit = ", or its laser was not strobed" if strobed else ""
-            raise InputError(f"{case.folder}: has no pair of frames taken together{lit}")
+            why = f"; {dark} were taken with the laser off, give --unlit to write them" if dark else ""
+            raise InputError(f"{case.folder}: has no {'strobed ' if strobed else ''}pair of frames to write{why}")
         with (made / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:
             table = csv.DictWriter(stream, _COLUMNS)
             table.writeheader()
             table.writerows(rows)
-    out.print(f"{folder}: {len(rows)} pairs and manifest.csv", soft_wrap=True)
+    left = f"; {dark} pairs taken with the laser off were left out" if dark else ""
+    out.print(f"{folder}: {len(rows)} pairs and manifest.csv{left}", soft_wrap=True)
 
 
 def _in_order(case: "RecordedCase") -> "Iterator[tuple[Slot, Frame]]":
@@ -57,6 +68,13 @@ def _in_order(case: "RecordedCase") -> "Iterator[tuple[Slot, Frame]]":
     streams = [_timed(slot, stream) for slot, stream in case.streams.items()]
     for _, slot, frame in heapq.merge(*streams, key=itemgetter(0)):
         yield slot, frame
+
+
+def _corrected(
+    frames: "Iterator[tuple[Slot, Frame]]", calibration: "Calibration | None"
+) -> "Iterator[tuple[Slot, Frame]]":
+    for slot, frame in frames:
+        yield slot, frame if calibration is None or slot == "wl" else calibration.apply(frame)
 
 
 def _subtracted(frames: "Iterator[tuple[Slot, Frame]]") -> "Iterator[tuple[Slot, Frame]]":

@@ -1,8 +1,9 @@
 """`devices record | replay | scan`: what the unit sees, into a case folder and out of it."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +16,10 @@ from glioscope.core import DeviceError, InputError, LaserState
 from ._devices import DemoOption, UnitArgument, devices, open_unit, print_table, unit_settings
 
 if TYPE_CHECKING:
-    from glioscope.devices import FramePair, ImagingUnit, RecordedCase, Recorder, UnitSettings
+    from glioscope.devices import FramePair, ImagingUnit, RecordedCase, Recorder, ReplayCamera, UnitSettings
 
 _DEVICES_S = 1.0
+_FOLLOW_S = 0.05
 CaseArgument = Annotated[Path, typer.Argument(metavar="CASE", help="A case folder (docs/case-folder.md).")]
 
 
@@ -34,12 +36,14 @@ def record(
     _check_seconds(seconds)
     settings = unit_settings(unit, demo)
     made = open_unit(settings)
+    lamp = _Light(made, demo) if light else None
     with made, _recorder(made, settings, folder, case_id) as recorder:
         _start(made, recorder)
-        try:
-            _run(made, recorder, seconds, light=_Light(made, demo) if light else None)
-        except KeyboardInterrupt:
-            recorder.event("interrupted")
+        with lamp.following(recorder.event) if lamp is not None else nullcontext():
+            try:
+                _run(made, recorder, seconds)
+            except KeyboardInterrupt:
+                recorder.event("interrupted")
         made.stop_cameras()
     _print_case(folder)
 
@@ -51,6 +55,7 @@ def scan(
     demo: DemoOption = False,
     distance_mm: Annotated[float | None, typer.Option(help="Working distance to keep; else as it stands.")] = None,
     case_id: Annotated[str, typer.Option(help="Pseudonym of the case, never a name.")] = "case",
+    light: Annotated[bool, typer.Option("--light", help="Laser on while the handle's button is held.")] = False,
 ) -> None:
     """Turn the unit to the 8 sectors of the cavity, record, and note a pair at each. MOVES THE MOTORS; Ctrl-C stops."""
     from glioscope.devices import scan_sectors
@@ -60,19 +65,22 @@ def scan(
     motion = made.motion
     if motion is None:
         raise InputError(f"{made.name}: a scan needs a stage and a rangefinder")
+    lamp = _Light(made, demo) if light else None
     rows = []
     with made, _recorder(made, settings, folder, case_id) as recorder:
         _start(made, recorder)
-        for sector in scan_sectors(motion, lambda since_s: _exposed_after(made, since_s), distance_mm=distance_mm):
-            pair = sector.taken
-            numbers = {} if pair is None else {"fl": pair.fl.sequence, "wl": pair.wl.sequence}
-            recorder.event("sector", sector=sector.sector, reason=sector.reason, **numbers)
-            away = "" if sector.distance_mm is None else f"{sector.distance_mm:.1f}"
-            rows.append((str(sector.sector), f"{sector.rotation_deg:g}", away, sector.reason or "taken"))
+        with lamp.following(recorder.event) if lamp is not None else nullcontext():
+            for sector in scan_sectors(motion, lambda since_s: _exposed_after(made, since_s), distance_mm=distance_mm):
+                pair = sector.taken
+                numbers = {} if pair is None else {"fl": pair.fl.sequence, "wl": pair.wl.sequence}
+                recorder.event("sector", sector=sector.sector, reason=sector.reason, **numbers)
+                away = "" if sector.distance_mm is None else f"{sector.distance_mm:.1f}"
+                lit = "lit" if pair is not None and pair.fl.laser_on else "dark"
+                rows.append((str(sector.sector), f"{sector.rotation_deg:g}", away, sector.reason or f"taken, {lit}"))
         made.stop_cameras()
     print_table(("sector", "deg", "distance mm", ""), rows)
     _print_case(folder)
-    if any(row[-1] != "taken" for row in rows):
+    if not all(row[-1].startswith("taken") for row in rows):
         raise typer.Exit(1)
 
 
@@ -82,6 +90,8 @@ def replay(
     speed: Annotated[float, typer.Option(help="1: as recorded; 0.25: four times slower.")] = 1.0,
     export: Annotated[Path | None, typer.Option(help="Write pairs as TIFF and PNG with a manifest into it.")] = None,
     every_s: Annotated[float, typer.Option(help="With --export: a pair each so many seconds of the recording.")] = 1.0,
+    unlit: Annotated[bool, typer.Option("--unlit", help="With --export: also pairs without laser light.")] = False,
+    calibration: Annotated[Path | None, typer.Option(help="With --export: calibration folder for FL.")] = None,
     strobed: Annotated[bool, typer.Option("--strobed", help="With --export: ambient light subtracted.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Only read every frame and name the damaged ones.")] = False,
 ) -> None:
@@ -103,7 +113,7 @@ def replay(
     if export is not None:
         from ._devices_export import export_pairs
 
-        export_pairs(recorded, export, every_s, strobed=strobed)
+        export_pairs(recorded, export, every_s, strobed=strobed, unlit=unlit, calibration=calibration)
         return
     _play(recorded, speed)
 
@@ -133,50 +143,68 @@ def _start(made: "ImagingUnit", recorder: "Recorder") -> None:
     made.start(taps=(recorder.add,), event=recorder.event)
 
 
-def _run(made: "ImagingUnit", recorder: "Recorder", seconds: float, light: "_Light | None") -> None:
+def _run(made: "ImagingUnit", recorder: "Recorder", seconds: float) -> None:
     """Until the time is over or the recording fails; devices are noted once a second, the line on stderr shows how."""
-    end, noted = time.monotonic() + seconds, 0.0
+    end = time.monotonic() + seconds
     with err.status("recording") as line:
-        while (now := time.monotonic()) < end:
-            if light is not None:
-                light.follow(recorder.event)
-            if now - noted >= _DEVICES_S:
-                noted = now
-                for report in made.report().values():
-                    recorder.device(report)
-                status = recorder.status()
-                line.update(_words(made, status))
-                if status.state == "failed":
-                    raise InputError(status.sentence)
-            time.sleep(0.05)
+        while (left := end - time.monotonic()) > 0:
+            for report in made.report().values():
+                recorder.device(report)
+            status = recorder.status()
+            line.update(_words(made, status))
+            if status.state == "failed":
+                raise InputError(status.sentence)
+            time.sleep(min(_DEVICES_S, left))
 
 
 def _words(made: "ImagingUnit", status: Any) -> str:
+    """How it goes and what is wrong, in a line."""
     acquisition = made.acquisition.status() if made.acquisition is not None else None
-    lost = acquisition.fl.lost + acquisition.wl.lost if acquisition is not None else 0
+    streams = [acquisition.fl, acquisition.wl] if acquisition is not None else []
     left = "" if status.minutes_left is None else f", {status.minutes_left:.0f} min left on the disk"
-    said = f"; {status.sentence}" if status.sentence else ""
     written = f"{status.written.get('fl', 0)} FL, {status.written.get('wl', 0)} WL frames"
-    return f"{status.state}: {written}, {status.mb_per_s:.1f} MB/s{left}, {lost} lost{said}"
+    laser = made.parts.laser.laser_report() if made.parts.laser is not None else None
+    light = "" if laser is None else f"; laser {laser.state}" + (f": {laser.reason}" if laser.reason else "")
+    said = [status.sentence, made.fault, *(stream.sentence for stream in streams)]
+    wrong = "".join(f"; {sentence}" for sentence in said if sentence)
+    lost = sum(stream.lost for stream in streams)
+    return f"{status.state}: {written}, {status.mb_per_s:.1f} MB/s{left}, {lost} lost{light}{wrong}"
 
 
 class _Light:
     """The laser while the handle's button is held: that is the operator's heartbeat here.
 
-    A fault is cleared when the button was let go and is pressed again; in the demo nobody presses, so at once.
+    Each press of the button lets light out once: when it has gone dark for whatever reason, the button must be let go
+    and pressed again. In the demo nobody presses, so the button counts as pressed anew each time.
     """
 
     def __init__(self, made: "ImagingUnit", demo: bool) -> None:
         if made.parts.laser is None or made.parts.handle is None:
             raise InputError(f"{made.name}: --light needs a laser, and a handle whose button the operator holds")
         self._laser, self._handle = made.parts.laser, made.parts.handle
-        self._said = ""
-        self._demo = self._let_go = demo
+        self._said = self._refused = ""
+        self._demo, self._pressed_anew = demo, True
         if demo:
             self._handle.push(True)  # type: ignore[attr-defined]
 
-    def follow(self, event: Callable[..., None]) -> None:
-        """Arm and emit where the button is held; what is refused is noted once."""
+    @contextmanager
+    def following(self, event: Callable[..., None]) -> Iterator[None]:
+        """Follow the button in a thread."""
+        ending = threading.Event()
+
+        def follow() -> None:
+            while not ending.wait(_FOLLOW_S):
+                self._follow(event)
+
+        thread = threading.Thread(target=follow, name="light", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            thread.join()
+
+    def _follow(self, event: Callable[..., None]) -> None:
         try:
             position = self._handle.read()
         except DeviceError:
@@ -186,19 +214,25 @@ class _Light:
             self._said = report.reason
             event("laser", state=report.state.value, reason=report.reason)
         if position is None or not position.held:
-            self._let_go = True
-            return
+            self._pressed_anew = True
+        elif report.state is not LaserState.EMITTING:
+            self._step(report.state, event)
+
+    def _step(self, state: LaserState, event: Callable[..., None]) -> None:
+        """One step towards light; what is refused is noted when it changes."""
         try:
-            if report.state is LaserState.FAULT and self._let_go:
-                self._laser.clear()
-            elif report.state is LaserState.OFF:
-                self._laser.arm()
-            elif report.state is LaserState.ARMED:
+            if state is LaserState.ARMED:
                 self._laser.emit()
+            elif self._pressed_anew and state is LaserState.FAULT:
+                self._laser.clear()
+            elif self._pressed_anew:
+                self._laser.arm()
+                self._pressed_anew = self._demo
+            self._refused = ""
         except DeviceError as error:
-            event("laser_refused", reason=error.reason)
-        else:
-            self._let_go = self._demo
+            if error.reason != self._refused:
+                self._refused = error.reason
+                event("laser_refused", reason=error.reason)
 
 
 def _exposed_after(made: "ImagingUnit", since_s: float) -> "FramePair | None":
@@ -208,6 +242,10 @@ def _exposed_after(made: "ImagingUnit", since_s: float) -> "FramePair | None":
         return None
     begun = (frame.monotonic_s - (frame.exposure_ms or 0.0) / 1000 for frame in (pair.fl, pair.wl) if frame.monotonic_s)
     return pair if min(begun, default=since_s) > since_s else None
+
+
+def _ended(cameras: "Sequence[ReplayCamera]") -> bool:
+    return all(camera.report().details["ended"] for camera in cameras)
 
 
 def _print_case(folder: Path) -> None:
@@ -235,17 +273,21 @@ def _play(case: "RecordedCase", speed: float) -> None:
     """Through the same acquisition as real cameras, until the end of the case."""
     from glioscope.devices import Acquisition, ReplayCameraSettings
 
-    rate = (case.info.frames_per_second or 25.0) * speed
+    rate = min((case.info.frames_per_second or 25.0) * speed, 1000.0)
     cameras = [
         ReplayCameraSettings.model_validate({"folder": case.folder, "stream": slot, "speed": speed}).make(slot)
-        for slot in ("fl", "wl")
+        for slot, stream in case.streams.items()
+        if len(stream)
     ]
+    if len(cameras) < 2:
+        raise InputError(f"{case.folder}: only one camera was recorded; --export and --verify still work")
     total = max(len(stream) for stream in case.streams.values())
     try:
         for camera in cameras:
             camera.stage()
         with Acquisition(cameras[0], cameras[1], frames_per_second=rate) as acquisition, err.status("playing") as line:
-            while acquisition.next_pair(2.0) is not None:
+            # A gap of the recording is waited for; the end of both cameras is the end.
+            while acquisition.next_pair(1.0) is not None or not _ended(cameras):
                 line.update(f"pair {acquisition.status().pairs} of about {total}")
             status = acquisition.status()
     finally:

@@ -9,15 +9,12 @@ import typer
 
 from glioscope import RESEARCH_USE
 from glioscope._terminal import out as terminal
-from glioscope.core import ImageError, InputError, atomic_file
+from glioscope.core import ImageError, InputError, atomic_file, read_toml
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glioscope.devices._phantom import SuiteInUse
-    from glioscope.devices._phantom_read import PhantomReading
-    from glioscope.devices._phantom_result import PhantomResult
-    from glioscope.devices._phantom_target import PhantomTarget
+    from glioscope.devices import PhantomReading, PhantomResult, PhantomTarget, SuiteInUse
     from glioscope.imaging import Registration
 
 _DEMO_TARGET = "glioscope-cast"
@@ -44,6 +41,7 @@ def phantom(
     suite: Annotated[Path | None, typer.Option(help="Suite that the unit is to serve.")] = None,
     registration: Annotated[Path | None, typer.Option(help="Registration to hold against the target.")] = None,
     baseline: Annotated[Path | None, typer.Option(help="result.json of the first accepted check.")] = None,
+    limits: Annotated[Path | None, typer.Option(help="TOML file with limits of your own (docs/phantom.md).")] = None,
     gain: Annotated[float | None, typer.Option(help="FL gain, to compare with the suite.")] = None,
     distance_mm: Annotated[float | None, typer.Option(help="Working distance, to compare with the suite.")] = None,
     irradiance: Annotated[float | None, typer.Option(help="mW/cm2 at the target, to compare with the suite.")] = None,
@@ -55,12 +53,11 @@ def phantom(
     out: Annotated[Path | None, typer.Option(help="Folder for result.json and phantom.png.")] = None,
 ) -> None:
     """Check the unit with a fluorescence target before a case: exit code 0 ok or warning, 1 failed, 2 bad input."""
-    from glioscope.devices._phantom import judge_phantom
-    from glioscope.devices._phantom_result import read_phantom
-    from glioscope.devices._phantom_target import read_target
+    from glioscope.devices import PhantomLimits, judge_phantom, read_phantom, read_target
 
     known = {"fl_gain": gain, "distance_mm": distance_mm, "irradiance_mw_cm2": irradiance}
     _check_numbers({"exposure_ms": exposure_ms, **known})
+    own = None if limits is None else read_toml(limits, PhantomLimits)
     described = read_target(target or _DEMO_TARGET)
     in_use = None if suite is None else _suite_in_use(suite, {k: v for k, v in known.items() if v is not None})
     first = None if baseline is None else read_phantom(baseline)
@@ -77,7 +74,7 @@ def phantom(
         pictures = _read_pictures(fl, wl, dark, registration, exposure_ms)
     reading = _measured(pictures, described, first)
     kind: Literal["simulated", "real"] = "simulated" if demo or simulated else "real"
-    result = judge_phantom(reading, data_kind=kind, unit=unit, baseline=first, suite=in_use)
+    result = judge_phantom(reading, data_kind=kind, unit=unit, limits=own, baseline=first, suite=in_use)
     _print_result(result)
     if out is not None:
         _write(out, reading, result, pictures, is_demo=demo)
@@ -114,7 +111,7 @@ def _read_pictures(fl: Path, wl: Path, dark: Path | None, registration: Path | N
 
 
 def _measured(pictures: _Pictures, target: "PhantomTarget", baseline: "PhantomResult | None") -> "PhantomReading":
-    from glioscope.devices._phantom_read import measure_phantom
+    from glioscope.devices import measure_phantom
 
     try:
         return measure_phantom(
@@ -138,7 +135,7 @@ def _check_numbers(numbers: dict[str, float | None]) -> None:
 
 
 def _suite_in_use(folder: Path, conditions: dict[str, float]) -> "SuiteInUse":
-    from glioscope.devices._phantom import SuiteInUse
+    from glioscope.devices import SuiteInUse
     from glioscope.runtime import load_bundle, load_suite_info
 
     info = load_suite_info(folder)
@@ -164,7 +161,7 @@ def _demo_pictures(target: "PhantomTarget", fault: str, seed: int) -> _Pictures:
 
 
 def _demo_baseline(target: "PhantomTarget", unit: str) -> "PhantomResult":
-    from glioscope.devices._phantom import judge_phantom
+    from glioscope.devices import judge_phantom
 
     reading = _measured(_demo_pictures(target, "none", _BASELINE_SEED), target, None)
     return judge_phantom(reading, data_kind="simulated", unit=unit)
@@ -203,8 +200,8 @@ def _write(
     *,
     is_demo: bool,
 ) -> None:
+    from glioscope.devices import write_phantom
     from glioscope.devices._phantom_figure import draw_phantom
-    from glioscope.devices._phantom_result import write_phantom
 
     folder.mkdir(parents=True, exist_ok=True)
     draw_phantom(folder / "phantom.png", reading, result, pictures.wl)

@@ -10,7 +10,7 @@ strobing, phantom. Next room up: `runtime`, which diagnoses the pairs, and `cons
 from ._acquisition import Acquisition, AcquisitionStatus
 from ._aravis_settings import AravisCameraSettings
 from ._auto_exposure import AutoExposure, AutoExposureSettings, ExposureChange, next_exposure_ms
-from ._calibration import MIN_DARKS, Calibration, CalibrationInfo, measure_calibration
+from ._calibration import MIN_DARKS, Calibration, CalibrationInfo, FlatKind, measure_calibration
 from ._calibration_folder import read_calibration, write_calibration
 from ._case_folder import CaseInfo, FrameRow
 from ._flicker import flicker_free_exposure_ms
@@ -44,7 +44,7 @@ from ._simulated_range import RangeFault, RangeSensor, SimulatedRangeFinder, Sim
 from ._simulated_stage import SimulatedStage
 from ._stream import CameraStream, StreamStatus
 from ._strobe import Strobe, StrobedFrame, StrobeSettings, Unpaired, subtract_ambient
-from ._unit import ImagingUnit, Parts
+from ._unit import ImagingUnit, Parts, Scale, alive
 
 __all__ = [
     "DEMO",
@@ -61,6 +61,7 @@ __all__ = [
     "CameraStream",
     "CaseInfo",
     "ExposureChange",
+    "FlatKind",
     "FoundDevice",
     "FoundDevices",
     "FramePair",
@@ -96,6 +97,7 @@ __all__ = [
     "ReplayCamera",
     "ReplayCameraSettings",
     "ReplayClock",
+    "Scale",
     "SectorTaken",
     "SerialRangeFinder",
     "SerialRangeSettings",
@@ -118,6 +120,7 @@ __all__ = [
     "UnitSettings",
     "Unpaired",
     "Verdict",
+    "alive",
     "flicker_free_exposure_ms",
     "found_cameras",
     "is_current",

@@ -1,6 +1,7 @@
 """Both cameras together: frames in pairs, the newest at hand, nothing waiting longer than a few periods."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from glioscope.core import Camera, Frame, InputError
 from ._pairing import FramePair, Pairer, Slot
 from ._stream import CameraStream, Event, StreamStatus
 
+_OLDEST_S = 1.0
 Annotate = Callable[[Slot, Frame], Frame]
 Tap = Callable[[Slot, Frame], None]
 
@@ -78,6 +80,8 @@ class Acquisition:
         self._newest: FramePair | None = None
         self._pairs = self._flagged = self._dropped = 0
         self._changed = threading.Condition()
+        self._ended = False
+        self._oldest_s = max(_OLDEST_S, (depth + 1) / frames_per_second)
         self._streams = {
             "fl": CameraStream(fl, "fl", frames_per_second, lambda frame: self._take("fl", frame), self._happened),
             "wl": CameraStream(wl, "wl", frames_per_second, lambda frame: self._take("wl", frame), self._happened),
@@ -85,6 +89,7 @@ class Acquisition:
 
     def start(self) -> None:
         """Stream both cameras. Raises DeviceError, InputError; then neither streams."""
+        self._ended = False
         try:
             for stream in self._streams.values():
                 stream.start()
@@ -94,6 +99,7 @@ class Acquisition:
 
     def stop(self) -> None:
         """Stop both cameras; waiting consumers get None."""
+        self._ended = True
         for stream in self._streams.values():
             stream.stop()
         with self._changed:
@@ -107,11 +113,19 @@ class Acquisition:
         self.stop()
 
     def next_pair(self, timeout_s: float) -> FramePair | None:
-        """The oldest pair that was not taken yet, good or flagged; None when none came in time."""
+        """The oldest pair that was not taken yet, good or flagged; None when none came in time, or after `stop`.
+
+        Pairs that are over a second old are dropped and counted: after a camera was lost, the ring holds such.
+        """
         with self._changed:
-            if not self._changed.wait_for(lambda: bool(self._ring), timeout_s):
-                return None
-            return self._ring.popleft()
+            self._changed.wait_for(lambda: bool(self._ring) or self._ended, timeout_s)
+            now = time.monotonic()
+            while self._ring and not self._ended:
+                pair = self._ring.popleft()
+                if now - max(pair.fl.monotonic_s or 0.0, pair.wl.monotonic_s or 0.0) <= self._oldest_s:
+                    return pair
+                self._dropped += 1
+            return None
 
     def latest(self) -> FramePair | None:
         """The newest good pair, taken or not; None before the first. How old it is, its times tell."""

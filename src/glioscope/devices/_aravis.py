@@ -78,8 +78,10 @@ class AravisCamera:
             stream, payload = open_stream(aravis, self._camera, self._settings), self._camera.get_payload()
             self._stream = AravisStream(aravis, stream, payload, self._format.decode, shape, self._settings)
             self._watch_control()
-            self.set_exposure_ms(self._settings.exposure_ms)
-            self.set_gain(self._camera.get_gain() if self._settings.gain is None else self._settings.gain)
+            if self._info.exposure_ms[1] > 0:  # some cameras have neither
+                self.set_exposure_ms(self._settings.exposure_ms)
+            if self._info.gain[1] > self._info.gain[0]:
+                self.set_gain(self._camera.get_gain() if self._settings.gain is None else self._settings.gain)
             self._exposure, self._gain = Timed(self._exposure.value), Timed(self._gain.value)
         except driver_error() as error:
             return DeviceError(self._name, f"cannot be set up: {text_of(error)}")
@@ -104,12 +106,11 @@ class AravisCamera:
         if not low <= exposure_ms <= high:
             raise InputError(f"{self._name}: exposure {exposure_ms:g} ms is outside {low:g} to {high:g} ms")
         with self._asking("does not take an exposure") as camera:
-            if high > 0:
-                before_ms = self._exposure.value
-                camera.set_exposure_time(exposure_ms * 1000)
-                self._exposure.change(camera.get_exposure_time() / 1000)
-                if self._stream is not None:  # from a stamp at the start of exposure, its end is now elsewhere
-                    self._stream.clock.restart((before_ms + self._exposure.value) / 1000 + 3 * self._period_s)
+            before_ms = self._exposure.value
+            camera.set_exposure_time(exposure_ms * 1000)
+            self._exposure.change(camera.get_exposure_time() / 1000)
+            if self._stream is not None:  # from a stamp at the start of exposure, its end is now elsewhere
+                self._stream.clock.restart((before_ms + self._exposure.value) / 1000 + 3 * self._period_s)
         return self._exposure.value
 
     def set_gain(self, gain: float) -> float:
@@ -118,9 +119,8 @@ class AravisCamera:
         if not low <= gain <= high:
             raise InputError(f"{self._name}: gain {gain:g} is outside {low:g} to {high:g}")
         with self._asking("does not take a gain") as camera:
-            if high > low:
-                camera.set_gain(gain)
-                self._gain.change(camera.get_gain())
+            camera.set_gain(gain)
+            self._gain.change(camera.get_gain())
         return self._gain.value
 
     @contextmanager

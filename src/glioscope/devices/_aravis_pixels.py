@@ -37,6 +37,10 @@ def pixel_format(name: str) -> PixelFormat:
     return found
 
 
+PACKED = frozenset({"Mono12p", "Mono12Packed"})
+"""Formats whose frames need an even number of pixels."""
+
+
 def _mono8(data: bytes, rows: int, columns: int) -> NDArray[Any]:
     return np.frombuffer(data, np.uint8, rows * columns).reshape(rows, columns).astype(np.uint16)
 
@@ -46,9 +50,7 @@ def _mono16(data: bytes, rows: int, columns: int) -> NDArray[Any]:
 
 
 def _triples(data: bytes, rows: int, columns: int) -> NDArray[np.uint16]:
-    """Three bytes hold two pixels."""
-    if rows * columns % 2:
-        raise InputError(f"{columns} x {rows} pixels of 12 packed bits: an even number of pixels is needed")
+    """Three bytes hold two pixels, so their number is even (checked when the camera is set up)."""
     return np.frombuffer(data, np.uint8, rows * columns * 3 // 2).reshape(-1, 3).astype(np.uint16)
 
 

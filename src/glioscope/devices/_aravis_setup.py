@@ -4,7 +4,7 @@ from typing import Any
 
 from glioscope.core import CameraInfo, DeviceError
 
-from ._aravis_pixels import PixelFormat
+from ._aravis_pixels import PACKED, PixelFormat
 from ._aravis_settings import AravisCameraSettings
 from ._closest import closest_first
 
@@ -50,6 +50,8 @@ def _set_region(device: str, camera: Any, settings: AravisCameraSettings) -> Non
     if columns + settings.column_offset > most_columns or rows + settings.row_offset > most_rows:
         raise DeviceError(device, f"has {most_columns} x {most_rows} pixels; the region asked for goes beyond them")
     camera.set_region(settings.column_offset, settings.row_offset, columns, rows)
+    if settings.pixel_format in PACKED and rows * columns % 2:
+        raise DeviceError(device, f"{columns} x {rows} pixels of {settings.pixel_format}: an even number is needed")
     region = camera.get_region()
     if tuple(region)[2:] != (columns, rows):
         raise DeviceError(device, f"gives {region[2]} x {region[3]} pixels where {columns} x {rows} were asked for")

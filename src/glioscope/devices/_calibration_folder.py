@@ -37,14 +37,14 @@ def write_calibration(folder: Path | str, calibration: Calibration) -> None:
 
 def read_calibration(
     folder: Path | str,
-    camera: CameraInfo,
+    camera: CameraInfo | None,
     *,
     exposure_ms: float | None = None,
     gain: float | None = None,
     max_age_days: float = DEFAULT_MAX_AGE_DAYS,
     now: datetime | None = None,
 ) -> Calibration:
-    """Read a calibration and hold it against the camera that is staged.
+    """Read a calibration and hold it against the camera that is staged; None: there is none, as with a recording.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ def read_calibration(
             raise InputError(f"{folder / name}: is missing or was changed after it was written; calibrate again")
     if "frames.npz" not in info.sha256:
         raise InputError(f"{folder / 'calibration.json'}: does not name frames.npz; calibrate again")
-    _check_camera(folder, info, camera)
+    if camera is not None:
+        _check_camera(folder, info, camera)
     if exposure_ms is not None or gain is not None:
         check_setting(info, Frame(np.empty(0), exposure_ms=exposure_ms, gain=gain))
     age_days = ((now or datetime.now(UTC)) - info.utc).total_seconds() / 86400
@@ -93,6 +94,7 @@ def _read_info(folder: Path) -> CalibrationInfo:
 
 def _check_camera(folder: Path, info: CalibrationInfo, camera: CameraInfo) -> None:
     pairs = [
+        ("model", info.model, camera.model),
         ("serial number", info.serial, camera.serial),
         ("size", (info.columns, info.rows), (camera.columns, camera.rows)),
         ("white level", info.white_level, camera.white_level),

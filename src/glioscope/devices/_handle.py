@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..core import DeviceError, DeviceReport, DeviceState, HandlePosition
+from glioscope.core import DeviceError, DeviceReport, DeviceState, HandlePosition
 
 _EVENT = struct.Struct("=IhBB")
 """`struct js_event` of linux/joystick.h: time in ms, value, type, number."""
@@ -139,6 +139,9 @@ class JoystickHandle:
         return sign * max(beyond, 0.0)
 
 
+AxisName = Literal["distance", "rotation"]
+
+
 class JoystickSettings(BaseModel):
     """A joystick of Linux as the handle, in the unit's settings."""
 
@@ -149,9 +152,9 @@ class JoystickSettings(BaseModel):
     """Device of the kernel."""
     dead_man_button: int = Field(default=0, ge=0, le=255)
     """Number of the button without which nothing moves."""
-    axes: dict[str, int] = {"distance": 1, "rotation": 0}
+    axes: dict[AxisName, int] = {"distance": 1, "rotation": 0}
     """Number of the joystick's axis for each axis of the stage."""
-    reversed_axes: frozenset[str] = frozenset()
+    reversed_axes: frozenset[AxisName] = frozenset()
     """Axes of the stage that go the other way."""
     dead_zone: float = Field(default=0.1, ge=0, lt=1)
     """Deflection under which an axis is at rest."""
@@ -162,7 +165,7 @@ class JoystickSettings(BaseModel):
             name,
             self.device,
             dead_man_button=self.dead_man_button,
-            axes=self.axes,
+            axes={str(axis): number for axis, number in self.axes.items()},
             reversed_axes=self.reversed_axes,
             dead_zone=self.dead_zone,
         )

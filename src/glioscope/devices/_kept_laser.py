@@ -87,7 +87,7 @@ class KeptLaser:
         self._words, self._lost, self._number = {}, "", 0
         self._beat_s, self._streaming, self._distance = None, False, None
         self._ending.clear()
-        self._child = _start(self._line())
+        self._child = _start(self._name, self._line())
         self._threads = [threading.Thread(target=each, daemon=True) for each in (self._listen, self._renew)]
         for thread in self._threads:
             thread.start()
@@ -248,7 +248,11 @@ class KeptLaser:
         child = self._child
         error = ""
         for line in _lines(child.stdout if child else None):
-            words = json.loads(line)
+            try:
+                words = dict(json.loads(line))
+            except (ValueError, TypeError):
+                error = f"the keeper of the laser wrote {line[:60]!r}, which makes no sense"
+                break
             if "error" in words:
                 error = words["error"]
                 continue
@@ -295,9 +299,12 @@ class KeptLaser:
         return "THE LASER MAY SHINE: open its interlock or turn its key"
 
 
-def _start(settings_line: str) -> "subprocess.Popen[str]":
+def _start(name: str, settings_line: str) -> "subprocess.Popen[str]":
     words = [sys.executable, "-m", "glioscope.laser"]
-    child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    try:
+        child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    except OSError as error:
+        raise DeviceError(name, f"the keeper cannot be started: {error}") from error
     if child.stdin:
         with contextlib.suppress(OSError):
             child.stdin.write(settings_line + "\n")

@@ -52,6 +52,12 @@ class _LaserLimits(BaseModel):
     speed_mm_s: float = 500.0
     """The tissue cannot come or go faster; with `jitter_mm` it tells a jump of the rangefinder."""
     jitter_mm: float = 5.0
+    timeout_ms: float = 20.0
+    """An exchange with the head may take so long."""
+    settle_ms: float = 10.0
+    """After light is switched off, the head may read back light for so long."""
+    weak_ms: float = 100.0
+    """While emitting, the read-back may stay below what is commanded for so long."""
     gated: bool = False
     """Hardware gates the light as well (a camera's exposure line): a low read-back is no fault."""
 
@@ -63,7 +69,9 @@ class _LaserLimits(BaseModel):
     def keeper_settings(self, port: str) -> KeeperSettings:
         """What the keeper is told. The fields of `Limits` have the same names."""
         words = self.model_dump(include={name for name in Limits.__dataclass_fields__ if name != "beam"})
-        return KeeperSettings(port=port, limits=Limits(**words, beam=Beam(**self.beam.model_dump())))
+        return KeeperSettings(
+            port=port, timeout_ms=self.timeout_ms, limits=Limits(**words, beam=Beam(**self.beam.model_dump()))
+        )
 
 
 class LaserSettings(_LaserLimits):

@@ -10,7 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..core import DeviceError, Handle, HandlePosition, InputError, MotionStage, RangeFinder
+from glioscope.core import (
+    DeviceError,
+    GlioscopeError,
+    Handle,
+    HandlePosition,
+    InputError,
+    MotionStage,
+    RangeFinder,
+)
+
 from ._motion_control import Follower, MotionSettings, RangeView, RangeWatch, approach_refused, hold_speed
 
 _THERE = 0.05
@@ -90,7 +99,7 @@ class Motion:
 
     def start(self) -> None:
         """Run the loop in a thread; nothing moves until it is told to."""
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._ending.clear()
             self._thread = threading.Thread(target=self._run, name="motion", daemon=True)
             self._thread.start()
@@ -162,6 +171,8 @@ class Motion:
             self._watch.forget()
             self._stopped.clear()
             self._report = MotionReport(MotionState.IDLE, monotonic_s=self._clock())
+        if self._thread is not None:
+            self.start()  # a loop that has ended begins anew
 
     def report(self) -> MotionReport:
         """As of the last step; `stop` shows at once."""
@@ -184,8 +195,9 @@ class Motion:
                     reason = ""
                 else:
                     reason = self._act(hand, view, positions, now)
-            except DeviceError as error:
-                self._fail(error.reason if error.device == _MOTION else str(error))
+            except GlioscopeError as error:
+                ours = isinstance(error, DeviceError) and error.device == _MOTION
+                self._fail(error.reason if ours else str(error))  # type: ignore[attr-defined]
                 reason = ""
             if self._stopped.is_set():
                 self._stage.stop()
@@ -208,7 +220,7 @@ class Motion:
         if report.state in (MotionState.STOPPED, MotionState.FAULT):
             raise DeviceError(_MOTION, f"is in {report.state}: {report.reason}; resume first")
         if self._jogging:
-            raise DeviceError(_MOTION, "the handle is held; let it go first")
+            raise DeviceError(_MOTION, "the handle moves it; let it go first")
 
     def _look(self, positions: dict[str, float], now: float) -> RangeView:
         try:
@@ -234,7 +246,7 @@ class Motion:
 
     def _act(self, hand: HandlePosition | None, view: RangeView, positions: dict[str, float], now: float) -> str:
         """Drive the axes; gives why one does not go where it is asked to, or ""."""
-        if hand is not None:
+        if hand is not None and any(hand.deflection.values()):
             self._jogging, self._target_mm, self._moves = True, None, {}
             wanted = self._jog_speeds(hand)
         else:
@@ -281,7 +293,8 @@ class Motion:
         if stalled:
             raise DeviceError(_MOTION, f"{axis} {stalled}")
         if speed != 0 or self._speeds[axis] != 0:
-            self._stage.jog(axis, speed)
+            fastest = self._stage.axes[axis].speed
+            self._stage.jog(axis, min(max(speed, -fastest), fastest))
         self._speeds[axis] = speed
         return limit or guard
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..core import Distance
+from glioscope.core import Distance
 
 _AHEAD_S = 0.05
 _FELT, _FOLLOWED = 0.05, 0.25

@@ -139,7 +139,9 @@ class PhantomLine:
 
     def reason(self) -> Reason:
         """The line as everything else in glioscope says why."""
-        beyond = self.low if self.low is not None and self.value < self.low else self.high
+        low, high = self.low, self.high
+        nearer_low = low is not None and (high is None or self.value - low < high - self.value)
+        beyond = low if nearer_low else high
         return Reason(f"phantom_{self.name}", self.sentence, self.slot, self.value, beyond, self.unit)
 
 

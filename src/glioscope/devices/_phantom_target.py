@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tomllib
 from datetime import date
 from importlib import resources
 from itertools import combinations
@@ -11,9 +10,9 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from glioscope.core import InputError
+from glioscope.core import InputError, read_toml
 
 Points = NDArray[np.float64]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -142,25 +141,11 @@ def read_target(path: Path | str) -> PhantomTarget:
     InputError : no such file, no TOML, or a value that cannot be; one sentence with the place in the file.
     """
     if str(path) in shipped_targets():
-        text = (resources.files("glioscope.devices") / "_phantom_targets" / f"{path}.toml").read_text("utf-8")
-    else:
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            names = ", ".join(shipped_targets())
-            raise InputError(f"{path}: does not exist; targets known by name are {names}") from error
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: is not a TOML file: {error}") from error
-    try:
-        return PhantomTarget.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: is not TOML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{path}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        with resources.as_file(resources.files("glioscope.devices") / "_phantom_targets" / f"{path}.toml") as shipped:
+            return read_toml(shipped, PhantomTarget)
+    if not Path(path).exists():
+        raise InputError(f"{path}: does not exist; targets known by name are {', '.join(shipped_targets())}")
+    return read_toml(path, PhantomTarget)
 
 
 def edge_corners(edge: Edge) -> Points:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..core import DeviceError, DeviceReport, DeviceState, Distance
+from glioscope.core import DeviceError, DeviceReport, DeviceState, Distance
 
 _HEADER = b"\x59\x59"
 _LENGTH = 9

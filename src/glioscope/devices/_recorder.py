@@ -184,7 +184,8 @@ class Recorder:
             if self._state in (state, RecorderState.FAILED):
                 return
             self._state, self._sentence = state, sentence
-        self.event(f"recording_{state}", sentence=sentence, free_mb=self._free_mb)
+        kind = "resumed" if state is RecorderState.RECORDING else state
+        self.event(f"recording_{kind}", sentence=sentence, free_mb=self._free_mb)
 
     def _trouble(self, slot: Slot, error: Exception) -> None:
         """A writer's thread hit an error."""

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ..core import DeviceError, InputError
+from glioscope.core import DeviceError, InputError
+
 from ._motion import Motion, MotionState
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def _halted(motion: Motion) -> str:
     report = motion.report()
     if report.state in (MotionState.STOPPED, MotionState.FAULT):
         return f"{report.state}: {report.reason}"
-    return "the handle was held" if report.state is MotionState.JOGGING else ""
+    return "the handle moved it" if report.state is MotionState.JOGGING else ""
 
 
 def _reach(

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from glioscope.core import FrameSource, InputError, read_toml
 from glioscope.laser import irradiance_mw_cm2
@@ -15,12 +15,14 @@ from ._case_folder import read_case_info
 from ._handle import JoystickSettings
 from ._laser import KeptLaser, LaserSettings, SimulatedLaserSettings
 from ._micromanager_settings import MicroManagerCameraSettings, MicroManagerStageSettings
+from ._motion_control import MotionSettings
+from ._pairing import Slot
 from ._rangefinder import SerialRangeSettings
 from ._record_status import RecorderSettings
 from ._replay import ReplayCameraSettings
 from ._simulated_bench import SimulatedBench, SimulatedBenchSettings
 from ._simulated_camera import SimulatedCameraSettings
-from ._unit import ImagingUnit, Parts
+from ._unit import ImagingUnit, Parts, Scale
 
 Sources = Callable[[], tuple[FrameSource, FrameSource]]
 """Makes what the simulated cameras see, FL and WL; room `sim` has such."""
@@ -44,6 +46,15 @@ StageSettings = Annotated[MicroManagerStageSettings | SimulatedPartSettings, Fie
 HandleSettings = Annotated[JoystickSettings | SimulatedPartSettings, Field(discriminator="backend")]
 
 
+class ScaleSettings(BaseModel):
+    """Size of a pixel of a camera that does not tell it, and the distance at which it was measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mm_per_px: float = Field(gt=0, le=10)
+    distance_mm: float = Field(gt=0)
+
+
 class UnitSettings(BaseModel):
     """A unit (docs/devices.md). Only the two cameras must be there; a unit without a rangefinder stays dark."""
 
@@ -61,11 +72,25 @@ class UnitSettings(BaseModel):
     rangefinder: RangeSettings | None = None
     stage: StageSettings | None = None
     handle: HandleSettings | None = None
+    fl_scale: ScaleSettings | None = None
+    wl_scale: ScaleSettings | None = None
+    """For cameras that do not tell the size of a pixel, which is all but the simulated and replayed ones."""
+    fl_calibration: Path | None = None
+    """Folder that `glioscope devices calibrate` wrote: checked at the start, applied by `ImagingUnit.correct`."""
+    motion: MotionSettings = MotionSettings()
+    """Speeds, least distance and the control loop."""
     auto_exposure: AutoExposureSettings | None = None
     """Of the FL camera; absent: the exposure stays as it is set."""
     bench: SimulatedBenchSettings = SimulatedBenchSettings()
     """The world that simulated devices share."""
     recording: RecorderSettings = RecorderSettings()
+
+    @model_validator(mode="after")
+    def _live(self) -> Self:
+        for slot, camera in (("fl", self.fl), ("wl", self.wl)):
+            if isinstance(camera, ReplayCameraSettings) and camera.time_source == "recorded":
+                raise ValueError(f'{slot}: a unit refuses frames that are old; leave time_source at "now"')
+        return self
 
     @property
     def needs_bench(self) -> bool:
@@ -87,7 +112,7 @@ DEMO = UnitSettings.model_validate(
     {
         "name": "simulated unit",
         "fl": {"backend": "simulated"},
-        "wl": {"backend": "simulated"},
+        "wl": {"backend": "simulated", "seed": 1},
         "laser": {
             "backend": "simulated",
             "key": True,
@@ -132,12 +157,17 @@ def make_unit(settings: UnitSettings, sources: Sources | None = None) -> Imaging
         stage=_part("stage", settings.stage, bench),
         handle=_part("handle", settings.handle, bench),
     )
+    scales: dict[Slot, ScaleSettings | None] = {"fl": settings.fl_scale, "wl": settings.wl_scale}
     return ImagingUnit(
         parts,
         name=settings.name,
         data_kind=settings.data_kind(),
         frames_per_second=settings.frames_per_second,
         auto_exposure=settings.auto_exposure,
+        motion_settings=settings.motion,
+        scales={slot: Scale(made.mm_per_px, made.distance_mm) for slot, made in scales.items() if made is not None},
+        calibration=settings.fl_calibration,
+        gated=settings.laser is not None and settings.laser.gated,
     )
 
 

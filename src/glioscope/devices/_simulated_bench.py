@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..core import FrameSource
+from glioscope.core import FrameSource
+
 from ._handle import SimulatedHandle
 from ._simulated_camera import SimulatedCameraSettings
 from ._simulated_range import RangeSensor, SimulatedRangeFinder

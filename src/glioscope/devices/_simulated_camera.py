@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..core import CameraInfo, DeviceError, DeviceReport, DeviceState, Exposure, Frame, FrameSource, InputError
+from glioscope.core import CameraInfo, DeviceError, DeviceReport, DeviceState, Exposure, Frame, FrameSource, InputError
+
 from ._simulated_faults import CameraFault, damaged
 
 MeanIrradiance = Callable[[float, float, float], float]

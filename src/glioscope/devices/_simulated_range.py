@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from ..core import DeviceError, DeviceReport, DeviceState, Distance
+from glioscope.core import DeviceError, DeviceReport, DeviceState, Distance
 
 _RATE_HZ = 100.0
 _STRENGTH = 2000

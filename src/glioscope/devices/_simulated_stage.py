@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..core import Axis, DeviceError, DeviceReport, DeviceState, InputError
+from glioscope.core import Axis, DeviceError, DeviceReport, DeviceState, InputError
 
 DISTANCE = Axis("distance", "mm", 200.0, 450.0, 20.0)
 ROTATION = Axis("rotation", "deg", -10.0, 330.0, 30.0)

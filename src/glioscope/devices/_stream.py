@@ -16,6 +16,7 @@ from ._pairing import Slot
 
 _READ_S = 0.1
 _RETRY_S = 0.5
+_STREAMING_S = 0.25
 _RATE_FRAMES = 50
 
 Event = Callable[[str, dict[str, str | float | int]], None]
@@ -105,8 +106,8 @@ class CameraStream:
 
     @property
     def streaming(self) -> bool:
-        """Whether new frames come now: the last at most `silent_s` ago."""
-        return self._state == DeviceState.RUNNING and time.monotonic() - self._new_s < self._silent_s
+        """Whether new frames come now: the last a quarter of a second or four periods ago at most."""
+        return self._state == DeviceState.RUNNING and time.monotonic() - self._new_s < max(_STREAMING_S, 4 / self._rate)
 
     def status(self) -> StreamStatus:
         """Counts so far and what is wrong now; from any thread."""
@@ -164,8 +165,10 @@ class CameraStream:
             with self._lock:
                 self._refused[reasons[0].name] += 1
                 self._sentence = reasons[0].sentence
+                if self._last is not None:
+                    self._last = max(self._last, frame.sequence)  # refused is not lost
                 first = self._refused[reasons[0].name] == 1
-            if first or self._refused.total() % round(self._rate) == 0:
+            if first or self._refused.total() % max(1, round(self._rate)) == 0:
                 self._event("frame_refused", {"camera": self._camera.name, "reason": reasons[0].name})
             if now - self._waited_s > self._silent_s:
                 raise DeviceError(self._camera.name, reasons[0].sentence)

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..core import CameraInfo, Exposure, InputError
+from glioscope.core import CameraInfo, Exposure, InputError
+
 from ._cameras import Window, draw_pattern, vignette
 from ._live_plate import Ambient, LiveScene, Plate, lay_plate, plate_mapping, seen_labels
 from ._settings import SimSettings

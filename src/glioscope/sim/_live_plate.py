@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..core import InputError
+from glioscope.core import InputError
+
 from ._cameras import Window, _scatter, compose
 from ._settings import SimSettings
 from ._trays import TraySpecimen, _draw_specimens, _labels, _painted, _settled, _truth
