@@ -283,10 +283,10 @@ def test_a_result_is_read_back_as_it_was_written(tmp_path):
     ("spoil", "said"),
     [
         (lambda text: text.replace('"verdict": "warn"', '"verdict": "ok"', 1), "changed after it was written"),
-        (lambda text: text[: len(text) // 2], "is not the result of a phantom check"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "of schema 1"),
-        (lambda text: "[]", "of schema 1"),
-        (lambda text: "", "is not the result of a phantom check"),
+        (lambda text: text[: len(text) // 2], "is not a phantom file"),
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "schema_version is 9, 1 is needed"),
+        (lambda text: "[]", "schema_version is None"),
+        (lambda text: "", "is not a phantom file"),
     ],
 )
 def test_a_result_that_was_touched_is_refused(tmp_path, spoil, said):

@@ -245,12 +245,12 @@ def test_what_is_written_is_read_back(registration, tmp_path):
 
 
 def _changed(path: Path, *, rehash: bool, **changes: object) -> None:
-    from glioscope.imaging._registration import _hash
+    from glioscope.core._sealed import sha256_of_content
 
     document = json.loads(path.read_text())
     document["registration"].update(changes)
     if rehash:
-        document["sha256"] = _hash(document["registration"])
+        document["sha256"] = sha256_of_content(document["registration"])
     path.write_text(json.dumps(document))
 
 

@@ -50,6 +50,7 @@ from ._frame import Frame
 from ._plan import Autocontrast, Canvas, Denoise, FLPlan, Normalisation, PlanRecord, WLPlan
 from ._quality import QualityLimits
 from ._records import Decision, Diagnosis, Modality, Reason, Role, TaskDiagnosis
+from ._sealed import read_sealed, write_sealed
 from ._task import BUILT_IN_TASKS, Task
 from ._toml import read_toml
 
@@ -108,7 +109,9 @@ __all__ = [
     "WLPlan",
     "atomic_file",
     "atomic_folder",
+    "read_sealed",
     "read_toml",
     "sha256_of",
+    "write_sealed",
     "write_text",
 ]

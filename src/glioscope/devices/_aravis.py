@@ -14,6 +14,7 @@ from ._aravis_settings import AravisCameraSettings
 from ._aravis_setup import info_of, open_stream, set_up
 from ._aravis_stream import AravisStream, Whole
 from ._camera_clock import CameraClock, Timed
+from ._within import check_within
 
 _TEMPERATURE = "DeviceTemperature"
 
@@ -102,9 +103,7 @@ class AravisCamera:
 
     def set_exposure_ms(self, exposure_ms: float) -> float:
         """Set the exposure of the frames that follow; gives the read-back. Raises InputError, DeviceError."""
-        low, high = self.info().exposure_ms
-        if not low <= exposure_ms <= high:
-            raise InputError(f"{self._name}: exposure {exposure_ms:g} ms is outside {low:g} to {high:g} ms")
+        check_within(self._name, "exposure", exposure_ms, self.info().exposure_ms, "ms")
         with self._asking("does not take an exposure") as camera:
             before_ms = self._exposure.value
             camera.set_exposure_time(exposure_ms * 1000)
@@ -115,9 +114,7 @@ class AravisCamera:
 
     def set_gain(self, gain: float) -> float:
         """Set the gain of the frames that follow; gives the read-back. Raises InputError, DeviceError."""
-        low, high = self.info().gain
-        if not low <= gain <= high:
-            raise InputError(f"{self._name}: gain {gain:g} is outside {low:g} to {high:g}")
+        check_within(self._name, "gain", gain, self.info().gain)
         with self._asking("does not take a gain") as camera:
             camera.set_gain(gain)
             self._gain.change(camera.get_gain())

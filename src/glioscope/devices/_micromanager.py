@@ -24,6 +24,7 @@ from ._micromanager_core import (
 )
 from ._micromanager_frames import Numbering, info_of, to_pixels
 from ._micromanager_settings import MicroManagerCameraSettings
+from ._within import check_within
 
 _POLL_S = 0.001
 _DOUBT_S = 0.2
@@ -111,9 +112,7 @@ class MicroManagerCamera:
 
     def set_exposure_ms(self, exposure_ms: float) -> float:
         """Set the exposure of the frames that follow; gives the read-back. Raises InputError, DeviceError."""
-        low, high = self.info().exposure_ms
-        if not low <= exposure_ms <= high:
-            raise InputError(f"{self._name}: exposure {exposure_ms:g} ms is outside {low:g} to {high:g} ms")
+        check_within(self._name, "exposure", exposure_ms, self.info().exposure_ms, "ms")
         with self._lock:
             self._change("does not take an exposure", lambda core: core.setExposure(self._label, exposure_ms))
             with core_calls(self._name, "does not tell its exposure"):
@@ -124,8 +123,7 @@ class MicroManagerCamera:
         """Set the gain of the frames that follow; gives the read-back. Raises InputError, DeviceError."""
         key = self._settings.gain_property
         low, high = self.info().gain
-        if not low <= gain <= high:
-            raise InputError(f"{self._name}: gain {gain:g} is outside {low:g} to {high:g}")
+        check_within(self._name, "gain", gain, (low, high))
         with self._lock:
             if high > low:
                 self._change(

@@ -1,15 +1,11 @@
 """The dated result of a phantom check, as it is kept on disk and shown on the console."""
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from glioscope.core import InputError, Reason, write_text
+from glioscope.core import InputError, Reason, read_sealed, write_sealed
 
 from ._phantom_judge import PhantomLine, Verdict
 from ._phantom_measure import FieldCell, WellReading
@@ -88,14 +84,7 @@ def is_current(result: PhantomResult, now: datetime, max_age_hours: float = MAX_
 
 def write_phantom(path: Path | str, result: PhantomResult) -> None:
     """Write a result as JSON with its schema version and a hash of its content, whole or not at all."""
-    content = json.loads(json.dumps(asdict(result), allow_nan=False))
-    document = {
-        "schema_version": PHANTOM_SCHEMA,
-        "sha256": _hash(content),
-        "notice": "Research use only. Not a medical device.",
-        "phantom": content,
-    }
-    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write_sealed(path, "phantom", result, PHANTOM_SCHEMA)
 
 
 def read_phantom(path: Path | str) -> PhantomResult:
@@ -105,27 +94,11 @@ def read_phantom(path: Path | str) -> PhantomResult:
     ------
     InputError : missing, no JSON, another schema, changed since it was written, or a value that cannot be.
     """
+    result = read_sealed(path, "phantom", PhantomResult, PHANTOM_SCHEMA, mend="check again")
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: does not exist") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not the result of a phantom check: {error}") from error
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != PHANTOM_SCHEMA or "phantom" not in document:
-        raise InputError(f"{path}: is not the result of a phantom check of schema {PHANTOM_SCHEMA}")
-    content = document["phantom"]
-    if document.get("sha256") != _hash(content):
-        raise InputError(f"{path}: was changed after it was written (its sha256 does not fit); check again")
-    try:
-        result = TypeAdapter(PhantomResult).validate_python(content)
         created = datetime.fromisoformat(result.created)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise InputError(f"{path}: {where}: {first['msg']}") from error
     except ValueError as error:
-        raise InputError(f"{path}: created {content['created']!r} is no date") from error
+        raise InputError(f"{path}: created {result.created!r} is no date") from error
     if created.utcoffset() != timedelta(0):
         raise InputError(f"{path}: created {result.created!r} is not in UTC")
     return result
@@ -134,7 +107,3 @@ def read_phantom(path: Path | str) -> PhantomResult:
 def utc_now() -> str:
     """Now, UTC, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from glioscope.core import CameraInfo, DeviceError, DeviceReport, DeviceState, Exposure, Frame, FrameSource, InputError
 
 from ._simulated_faults import CameraFault, damaged
+from ._within import check_within
 
 MeanIrradiance = Callable[[float, float, float], float]
 """(start_s, end_s, distance_mm) -> mean excitation over an exposure, mW/cm2."""
@@ -111,8 +112,8 @@ class SimulatedCamera:
         self._last: NDArray[Any] | None = None
         self._early: tuple[int, NDArray[Any] | None] = -1, None
         info = source.info
-        _within(name, "exposure", exposure_ms, info.exposure_ms, "ms")
-        _within(name, "gain", gain, info.gain, "")
+        check_within(name, "exposure", exposure_ms, info.exposure_ms, "ms")
+        check_within(name, "gain", gain, info.gain)
         self._settings: tuple[_Setting, ...] = (_Setting(-np.inf, exposure_ms, gain),)
 
     @property
@@ -150,13 +151,13 @@ class SimulatedCamera:
         stream = self._stream
         if stream is not None:
             high = min(high, stream.period_s * 1000)
-        _within(self._name, "exposure", exposure_ms, (low, high), "ms")
+        check_within(self._name, "exposure", exposure_ms, (low, high), "ms")
         self._set(exposure_ms, self._settings[-1].gain)
         return exposure_ms
 
     def set_gain(self, gain: float) -> float:
         """Set the gain of frames that begin from now on. Raises InputError outside the range."""
-        _within(self._name, "gain", gain, self._source.info.gain, "")
+        check_within(self._name, "gain", gain, self._source.info.gain)
         self._set(self._settings[-1].exposure_ms, gain)
         return gain
 
@@ -380,11 +381,3 @@ class SimulatedCameraSettings(BaseModel):
         `world`: irradiance, pose, clock and wait of `SimulatedCamera`.
         """
         return SimulatedCamera(name, source, **self.model_dump(exclude={"backend"}), **world)
-
-
-def _within(name: str, quantity: str, value: float, limits: tuple[float, float], unit: str) -> None:
-    low, high = limits
-    if not low <= value <= high * (1 + 1e-9):
-        raise InputError(
-            f"{name}: {quantity} {value:g} {unit} is outside {low:g} to {high:g} {unit}".replace("  ", " ")
-        )

@@ -4,20 +4,16 @@ A target that both cameras see (`_registration_target`) gives pairs of points. T
 takes one picture to the other once the radial distortion of each lens is taken off (`_lens`).
 """
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
-from glioscope.core import ImageError, InputError, write_text
+from glioscope.core import ImageError, InputError, read_sealed, write_sealed
 
 from ._find import MAX_MM_PER_PX, MIN_MM_PER_PX
 from ._images import Pixels
@@ -216,9 +212,7 @@ def check_registration(
 
 def write_registration(path: Path | str, registration: Registration) -> None:
     """Write a registration as JSON with its schema version and a hash of its content, whole or not at all."""
-    content = json.loads(json.dumps(asdict(registration)))
-    document = {"schema_version": REGISTRATION_SCHEMA, "sha256": _hash(content), "registration": content}
-    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write_sealed(path, "registration", registration, REGISTRATION_SCHEMA)
 
 
 def read_registration(path: Path | str) -> Registration:
@@ -228,30 +222,7 @@ def read_registration(path: Path | str) -> Registration:
     ------
     InputError : missing, no JSON, another schema, changed since it was written, or a number that cannot be.
     """
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: does not exist") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not a registration file: {error}") from error
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != REGISTRATION_SCHEMA:
-        raise InputError(f"{path}: schema_version is {version!r}, {REGISTRATION_SCHEMA} is needed")
-    content = document.get("registration")
-    if document.get("sha256") != _hash(content):
-        raise InputError(f"{path}: was changed after it was written (its sha256 does not fit); register again")
-    try:
-        return TypeAdapter(Registration).validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise InputError(f"{path}: {where}: {first['msg']}") from error
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return read_sealed(path, "registration", Registration, REGISTRATION_SCHEMA, mend="register again")
 
 
 def _as_tuples(matrix: Points) -> Matrix:
