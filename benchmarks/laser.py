@@ -125,6 +125,7 @@ class Rig(threading.Thread):
         self.beating = self.measuring = True
         self.wrong: tuple[float, float] = (0.0, 0.0)
         self.beat_s = self.read_s = 0.0
+        self.pressing = threading.Lock()
         self.asked: list[float] = []
 
     def run(self) -> None:
@@ -150,12 +151,17 @@ class Rig(threading.Thread):
         """Heartbeats and range readings, 50 a second, with some noise."""
         while True:
             time.sleep(0.02)
-            if self.beating:
-                now = time.monotonic()
-                self.laser.beat()
-                self.beat_s = now
+            with self.pressing:
+                if self.beating:
+                    self.beat()
             if self.measuring:
                 self.observe()
+
+    def beat(self) -> None:
+        """One heartbeat; `beat_s` is never later than the laser's own stamp of it."""
+        now = time.monotonic()
+        self.laser.beat()
+        self.beat_s = now
 
     def observe(self) -> None:
         """One reading of the rangefinder, as it is now."""
@@ -175,7 +181,7 @@ class Rig(threading.Thread):
         self.beating = self.measuring = True
         self.wrong = (0.0, 0.0)
         self.asked = []
-        self.laser.beat()
+        self.beat()
         self.observe()
         for _ in range(100):
             with contextlib.suppress(DeviceError):
@@ -261,7 +267,8 @@ class Rig(threading.Thread):
         """Do it; the time from which the fault exists."""
         now = time.monotonic()
         if kind == "heartbeat_late":
-            self.beating = False
+            with self.pressing:  # a heartbeat under way is the last
+                self.beating = False
             time.sleep(0.5)
             return self.beat_s + 0.5
         if kind == "range_silent":
