@@ -257,9 +257,9 @@ def test_stopping_ends_a_waiting_consumer_and_both_threads(sources: tuple[FLSour
     rig = Rig(sources)
     rig.acquisition.start()
     rig.take(0.3)
-    while rig.acquisition.next_pair(0) is not None:
+    rig.fl.inject(CameraFault.STUCK)  # so that no pair comes; those on their way are taken first
+    while rig.acquisition.next_pair(0.15) is not None:
         pass
-    rig.fl.inject(CameraFault.STUCK)  # so that no pair comes
     waited: list[FramePair | None] = []
     waiting = threading.Thread(target=lambda: waited.append(rig.acquisition.next_pair(20.0)))
     waiting.start()

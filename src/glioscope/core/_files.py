@@ -4,19 +4,21 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
+_UMASK_LOCK = threading.Lock()
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    """It can only be read by changing it, which two threads must not do at once; narrow in between, never wide."""
+    with _UMASK_LOCK:
+        mask = os.umask(0o077)
+        os.umask(mask)
     return mask
-
-
-# It can only be read by changing it, which two threads at once must not do.
-_UMASK = _umask()
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_UMASK)
+        temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, target)
@@ -50,7 +52,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=target.parent))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_UMASK)
+        temporary.chmod(0o777 & ~_umask())
         if target.exists():
             _swap(temporary, target)
         else:
