@@ -106,7 +106,13 @@ def open_specimen(source: SpecimenSource, *, want_fl: bool = True, want_wl: bool
 
 
 def specimens_in_frames(
-    fl: Frame | None, wl: Frame | None, *, dark: Pixels | None = None, flat: Pixels | None = None, name: str = "frame"
+    fl: Frame | None,
+    wl: Frame | None,
+    *,
+    dark: Pixels | None = None,
+    flat: Pixels | None = None,
+    name: str = "frame",
+    field_mm: tuple[float, float] | None = None,
 ) -> list[SpecimenImages]:
     """Find and cut every specimen of one frame pair, in reading order; named NAME-1, NAME-2 ...
 
@@ -115,6 +121,8 @@ def specimens_in_frames(
     fl : uint16 (H, W); `mm_per_px` of it or of `wl` is needed.
     wl : uint8 (H, W, 3), registered to `fl`.
     dark, flat : frames of the size of `fl`.
+    field_mm : width and height of what is cut, with the specimen in its middle, moved into the frame at the rim; a
+        larger specimen is cut whole. None: outline and margin.
 
     Returns
     -------
@@ -127,7 +135,12 @@ def specimens_in_frames(
     whole = _whole(fl, wl, dark, flat, name)
     if whole.mm_per_px is None:
         raise ImageError(None, "the frames do not say mm_per_px, which is needed to find a specimen")
-    return [_within(whole, region, f"{name}-{k}") for k, region in enumerate(_regions(whole), start=1)]
+    regions = _regions(whole)
+    if field_mm is not None:
+        shape = (fl or wl).pixels.shape  # type: ignore[union-attr]  # `_whole` refused a pair without frames
+        size_px = (round(field_mm[0] / whole.mm_per_px), round(field_mm[1] / whole.mm_per_px))
+        regions = [_in_field(region, size_px, (shape[0], shape[1])) for region in regions]
+    return [_within(whole, region, f"{name}-{k}") for k, region in enumerate(regions, start=1)]
 
 
 def read_frame(path: Path) -> RawImage:
@@ -215,6 +228,21 @@ def _within(whole: SpecimenImages, region: SpecimenRegion, name: str) -> Specime
         outline=region.outline,
         touching_border=region.touching_border,
     )
+
+
+def _in_field(region: SpecimenRegion, size_px: tuple[int, int], shape: tuple[int, int]) -> SpecimenRegion:
+    """The region with a box of `size_px` (width, height) round its middle."""
+    x, y, width, height = region.box
+    left, wide = _span(x, width, size_px[0], shape[1])
+    top, high = _span(y, height, size_px[1], shape[0])
+    mask = cut(region.mask, (left - x, top - y, wide, high))
+    return replace(region, box=(left, top, wide, high), mask=mask)
+
+
+def _span(start: int, length: int, wanted: int, available: int) -> tuple[int, int]:
+    """Start and length of `wanted` pixels round the middle of a span, moved into what is available."""
+    size = min(max(wanted, length), available)
+    return min(max(start + length // 2 - size // 2, 0), available - size), size
 
 
 def _cut(whole: SpecimenImages, box: Box) -> SpecimenImages:

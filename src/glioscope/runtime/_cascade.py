@@ -107,7 +107,7 @@ class Cascade:
         """
         started = perf_counter()
         try:
-            found = specimens_in_frames(fl, wl, dark=dark, flat=flat)
+            found = specimens_in_frames(fl, wl, dark=dark, flat=flat, field_mm=self.settings.field_mm)
         except ImageError as error:
             return Diagnosis(specimen_id, error=str(error))
         if len(found) != 1:
@@ -135,7 +135,8 @@ class Cascade:
         ImageError : a frame is of the wrong type or size.
         """
         started = perf_counter()
-        found = specimens_in_frames(fl, wl, dark=dark, flat=flat, name=tray_id)
+        field = self.settings.field_mm
+        found = specimens_in_frames(fl, wl, dark=dark, flat=flat, name=tray_id, field_mm=field)
         return self._answered([Case(images.specimen_id, [images]) for images in found], started)
 
     def diagnose_files(self, sources: SpecimenSource | Sequence[SpecimenSource]) -> Diagnosis:

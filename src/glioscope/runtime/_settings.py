@@ -1,4 +1,4 @@
-"""How a suite is run on this machine: never what it answers."""
+"""How a suite is run on this machine."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,5 +32,8 @@ class RuntimeSettings(BaseModel):
     parallel: bool = True
     """Whether the tasks after the first are asked at the same time, each with its share of the threads."""
     provider: Provider = "cpu"
+    field_mm: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
+    """Width and height of what is cut out of full frames round a specimen, for a suite that was trained on images cut
+    so; None: outline and margin, as in training on full frames."""
     trusted_keys: Path | None = None
     """A file or folder of public keys (PEM): only suites signed with one of them are loaded. None: any suite."""
