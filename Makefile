@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS ?= train,pdf,devices,dev
+EXTRAS ?= train,pdf,devices,postgres,dev
 
 .PHONY: help install system demo reproduce test lint pictures clean
 
@@ -13,7 +13,7 @@ help:
 	@echo "make reproduce  the same as demo with full fine-tuning"
 	@echo "make bench-NAME tcell, sim, sim_requirements, train, stats, coverage, normalisation, recipe, brain16,"; \
 	echo "                latency, cold, throughput, prepare, tray, gate, envelope, calibration, explain, quantisation,"; \
-	echo "                acquisition, laser, ambient, recording, phantom;"; \
+	echo "                acquisition, laser, ambient, recording, phantom, live, load, crash;"; \
 	echo "                one JSON object as the last line; ARGS=--record writes docs/results.md"
 	@echo "make system     install the Debian packages that the full test run uses"
 
@@ -27,9 +27,10 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 # Pango prints the PDF, poppler reads it, Chromium opens the report and LaTeX its tables as a reader does; the statistics are
-# held against R with pROC. Aravis drives GenICam cameras and brings a fake one; its Python binding builds against girepository.
+# held against R with pROC. PostgreSQL and strace try the case store. Aravis drives GenICam cameras and brings a fake one; its Python binding builds against girepository.
 SYSTEM_PACKAGES := aravis-tools chromium gir1.2-aravis-0.8 libcairo2-dev libgirepository1.0-dev libharfbuzz-subset0 \
-	libpango-1.0-0 libpangoft2-1.0-0 pkg-config poppler-utils r-base-core r-cran-proc texlive-latex-recommended
+	libpango-1.0-0 libpangoft2-1.0-0 pkg-config poppler-utils postgresql r-base-core r-cran-proc strace \
+	texlive-latex-recommended
 system:
 	@missing="$$(for p in $(SYSTEM_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done)"; \
 	if [ -z "$$missing" ]; then echo "all Debian packages are here"; \

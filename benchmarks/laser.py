@@ -46,6 +46,8 @@ HARDWARE_ONLY = ("driver_stuck", "port_unplugged", "keeper_killed")
 """No software can switch off: what is measured is how soon it is said, and hardware (interlock, watchdog) helps."""
 KINDS = (*OWN_KINDS, *WORLD_KINDS, "power_drifts", "keeper_terminated", *HARDWARE_ONLY)
 OWNER_KINDS = ("owner_killed", "owner_frozen")
+OWNER_S, STANDSTILL_S = 20.0, 60.0
+"""How long an owner may be refused light, and all rigs together may do nothing, before that is the result."""
 PHASES = ("emitting", "emitting", "rising", "strobing", "armed")
 
 
@@ -354,13 +356,18 @@ class OwnerRig(threading.Thread):
             )
         self.child.stdin.write("go\n")
         self.child.stdin.flush()
-        while True:
-            said = self.child.stdout.readline().split(" ", 1)
-            if said[0] == "emitting":
-                return float(said[1])
-            if said == [""]:
-                raise DeviceError("owner", "its process has ended")
-            self.tally.lapses.append("owner: " + said[-1].strip())
+        late = threading.Timer(OWNER_S, self.child.kill)
+        late.start()
+        try:
+            while True:
+                said = self.child.stdout.readline().split(" ", 1)
+                if said[0] == "emitting":
+                    return float(said[1])
+                if said == [""]:
+                    raise DeviceError("owner", f"gave no light within {OWNER_S:g} s; last: {self.tally.lapses[-1:]}")
+                self.tally.lapses.append("owner: " + said[-1].strip())
+        finally:
+            late.cancel()
 
 
 def own(port: str) -> None:
@@ -383,6 +390,10 @@ def own(port: str) -> None:
 def _go(laser: KeptLaser) -> None:
     while True:
         try:
+            if "keeper" in laser.laser_report().reason:  # it ended itself while its owner was frozen
+                laser.unstage()
+                laser.stage()
+                laser.set_streaming(True)
             if laser.laser_report().state is LaserState.FAULT:
                 laser.clear()
             laser.arm()
@@ -458,9 +469,13 @@ def main() -> None:
     rigs = [(OwnerRig if index % 4 == 3 else Rig)(chosen.seed * 100 + index, tally) for index in range(chosen.rigs)]
     for rig in rigs:
         rig.start()
-    while any(rig.is_alive() for rig in rigs):
+    progress = (0, started)
+    while any(rig.is_alive() for rig in rigs) and time.monotonic() - progress[1] < STANDSTILL_S:
         time.sleep(5)
+        if len(tally.shots) != progress[0]:
+            progress = (len(tally.shots), time.monotonic())
         print(f"{len(tally.shots)} of {chosen.injections}", file=sys.stderr, flush=True)
+    tally.lost += [f"{type(rig).__name__} {index} stands still" for index, rig in enumerate(rigs) if rig.is_alive()]
     finish("bench-laser", results(tally, chosen.rigs, time.monotonic() - started), record=chosen.record)
 
 
