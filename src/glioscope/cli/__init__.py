@@ -15,6 +15,7 @@ from glioscope.core import DeviceError, InputError, ManifestError
 
 from . import (  # noqa: F401  (each registers its commands)
     _bench,
+    _cases,
     _cohort,
     _devices,
     _devices_calibrate,
@@ -22,8 +23,10 @@ from . import (  # noqa: F401  (each registers its commands)
     _diagnose,
     _evaluate,
     _explain,
+    _export,
     _quantities,
     _register,
+    _serve,
     _sign,
     _train,
 )
