@@ -35,6 +35,7 @@ EVERY_S = 20.0
 SETTLED_S = 60.0
 ANSWER_S = 10.0
 LIGHT_TRIALS = 3
+LIT = "[data-item=laser][data-tone=light]"
 WORDS = Words()
 WATCH_ANSWERS = """() => {
   const answer = document.getElementById("gs-answer");
@@ -114,13 +115,15 @@ def open_theatre(browser: Browser, address: str) -> Page:
     return page
 
 
-def light_on(page: Page) -> None:
-    """Switch the light on; a machine that is busy with the page may let it go dark again."""
+def light_on(page: Page) -> bool:
+    """Switch the light on if it is dark; whether it was. A page that is not painted for half a second loses it."""
+    if page.locator(LIT).count():
+        return False
     for _ in range(LIGHT_TRIALS):
         page.get_by_role("button", name=WORDS["theatre.light.switch_on"], exact=True).click()
         page.wait_for_timeout(2000)
-        if page.locator("[data-item=laser][data-tone=light]").count():
-            return
+        if page.locator(LIT).count():
+            return True
     sys.exit(f"the light does not stay on: {page.locator('.live-strip').inner_text()}")
 
 
@@ -134,16 +137,17 @@ def lost_so_far(page: Page) -> dict[str, int]:
     return {"lost": lost, "pairs": status["pairs"]}
 
 
-def take(page: Page) -> None:
-    """Lay another specimen, wait until the quality gate has seen it, and press the key."""
+def take(page: Page) -> bool:
+    """Lay another specimen, wait until the quality gate has seen it, and press the key; whether the light was lost."""
     page.get_by_role("button", name=WORDS["theatre.simulator.next"], exact=True).click()
     page.wait_for_timeout(3000)
-    known = page.evaluate("answerTimes.length")
+    lost, known = light_on(page), page.evaluate("answerTimes.length")
     page.keyboard.press("Space")
     try:
         page.wait_for_function(f"answerTimes.length > {known}", timeout=1000 * ANSWER_S)
     except NotInTime:
-        sys.exit(f"no answer within {ANSWER_S:g} s: {page.locator('body').inner_text()[-1000:]}")
+        page.evaluate("answerTimes.push({ ms: 0, failed: true })")
+    return lost
 
 
 def rss_mb(pid: int) -> float:
@@ -153,11 +157,11 @@ def rss_mb(pid: int) -> float:
 def watch(page: Page, pid: int, seconds: float) -> dict[str, Any]:
     """Take specimens for so long; what was seen."""
     began, begun, memory = time.monotonic(), lost_so_far(page), list[tuple[float, float]]()
-    painted, due, told = page.evaluate(LOOK)["painted"], EVERY_S / 2, 60.0
+    painted, due, told, dark = page.evaluate(LOOK)["painted"], EVERY_S / 2, 60.0, 0
     while (passed := time.monotonic() - began) < seconds:
         memory.append((passed, rss_mb(pid)))
         if passed >= due:
-            take(page)
+            dark += take(page)
             due += EVERY_S
         if passed >= told:
             told += 60.0
@@ -174,6 +178,7 @@ def watch(page: Page, pid: int, seconds: float) -> dict[str, Any]:
         "answer_p95_ms": round(float(np.percentile(times, 95)), 1) if times else None,
         "answers": len(times),
         "answers_failed": len(answers) - len(times),
+        "light_lost": dark,
         "pairs_per_second": round((ended["pairs"] - begun["pairs"]) / passed, 2),
         "seconds": round(passed, 1),
     }

@@ -166,7 +166,12 @@ def routes_of(app: Any, before: str = "") -> Iterator[tuple[str, str]]:
             yield from ((method, before + route.path) for method in route.methods)
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
     with make_store(Path(sys.argv[1])) as kept:
-        serve(make_console(kept), an_app(), ready=lambda url: print(url, flush=True))
-    print("closed in order", flush=True)
+        serve(make_console(kept), an_app(), ready=say)
+    say("closed in order")

@@ -77,7 +77,7 @@ def test_grade_and_ki67_are_shown_for_tumours_only():
 
 def test_ki67_is_not_named_twice():
     value = view_answer(specimen(1, 1, GBM), WORDS).lines[-1].value
-    assert value == "< 10 % (0.20, 0.08–0.25)"
+    assert value == "< 10 %, P(>= 10 %) 0.20, 0.08–0.25"
 
 
 def test_a_grade_that_cannot_be_told_says_why():

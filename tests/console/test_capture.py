@@ -42,7 +42,7 @@ class Unit:
     """Two cameras whose frames are made by hand: 100 pairs a second, exposed for 4 ms, ending when they come."""
 
     def __init__(self) -> None:
-        self.ring = PairRing()
+        self.ring = PairRing(5)
         self.rng = np.random.default_rng(0)
         self.scene, self.laser_on, self.number = 5000, True, 0
         self.scenes: dict[int, int] = {}

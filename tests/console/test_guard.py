@@ -365,12 +365,12 @@ def test_a_refusal_is_logged_without_anything_that_was_sent(caplog: pytest.LogCa
     headers = {"cookie": f"glioscope={TOKEN}", "user-agent": secret, "origin": f"http://{secret}.test"}
     ask(scope_of(f"/accounts/{secret}", headers=headers, query_string=secret.encode()))
     ask(scope_of("/accounts", headers=headers, query_string=f"name={secret}".encode()))
-    ask(scope_of(f"/api/specimens/{secret}/entries", "POST", headers=headers), body=secret.encode())
+    ask(scope_of(f"/api/cases/{secret}/close", "POST", headers=headers), body=secret.encode())
     said = [record.getMessage() for record in caplog.records if record.name == "glioscope.console"]
     assert said == [
         "refused 404: account -, address 10.0.0.7, GET -: path is not in the table",
         "refused 403: account anna, address 10.0.0.7, GET /accounts: operator may not",
-        "refused 403: account -, address 10.0.0.7, POST /api/specimens/{specimen_id}/entries: comes from another origin",
+        "refused 403: account -, address 10.0.0.7, POST /api/cases/{case_id}/close: comes from another origin",
     ]
 
 

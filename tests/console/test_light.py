@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from glioscope.cases._roles import NotAllowed
+from glioscope.cases import NotAllowed
 from glioscope.cli._serve_demo import DemoPlate
 from glioscope.console._light import Light
 from glioscope.core import DeviceError, LaserState

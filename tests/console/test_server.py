@@ -105,9 +105,9 @@ def test_outside_it_does_not_start_where_no_administrator_is_left(store: Any, tm
 
 
 def test_the_demos_password_is_among_those_that_are_refused() -> None:
-    from glioscope.cli._serve_demo import PASSWORD as of_the_demo
+    from glioscope.cli import _serve_demo
 
-    assert of_the_demo in DEFAULT_PASSWORDS
+    assert _serve_demo.PASSWORD in DEFAULT_PASSWORDS
 
 
 def test_a_port_that_is_taken_is_one_sentence(store: Any) -> None:

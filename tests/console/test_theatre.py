@@ -10,10 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from glioscope.cases._keys import CaseErased
-from glioscope.cases._records import Reading
-from glioscope.cases._roles import NotAllowed
-from glioscope.cases._store import CaseStore
+from glioscope.cases import CaseErased, CaseStore, NotAllowed, Reading
 from glioscope.console._capture import CaptureError
 from glioscope.console._theatre import Theatre
 from glioscope.core import Decision, InputError

@@ -79,7 +79,7 @@ def main(folder: Path) -> None:
         theatre.simulator.next_specimen()
         owners = [""]
         switch_on = theatre.light_on
-        theatre.light_on = lambda actor, owner: (owners.append(owner), switch_on(actor, owner))  # type: ignore
+        theatre.light_on = lambda actor, owner: (owners.append(owner), switch_on(actor, owner))  # type: ignore[method-assign, assignment, func-returns-value]
         threading.Thread(target=_beat, args=(theatre, owners), daemon=True).start()
         console: Any = Console(theatre, store, ConsoleSettings(port=0, theatre=theatre.settings), Words())
         serve_console(console, ready=lambda url: print(url, flush=True))  # noqa: T201

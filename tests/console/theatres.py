@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from glioscope.cases._records import CaseRecord
-from glioscope.cases._roles import AccountRole, Actor
-from glioscope.cases._store import CaseStore
+from glioscope.cases import AccountRole, Actor, CaseRecord, CaseStore
 from glioscope.cli._serve_demo import FIELD_MM, INTEGRATED, DemoPlate, demo_registration
 from glioscope.console._theatre import Theatre
 from glioscope.console._theatre_settings import TheatreSettings

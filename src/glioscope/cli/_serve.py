@@ -34,6 +34,9 @@ def serve(
     registration: Annotated[
         Path | None, typer.Option(help="How the white-light camera lies over the fluorescence camera.")
     ] = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="Folder in which each case is recorded; without it none is.")
+    ] = None,
     settings: Annotated[Path | None, typer.Option(help="TOML file with settings (docs/console.md).")] = None,
     trusted: Annotated[
         Path | None, typer.Option(envvar="GLIOSCOPE_TRUSTED_KEYS", help="Public keys: only signed suites are loaded.")
@@ -50,7 +53,7 @@ def serve(
     if demo == (unit is not None):
         raise InputError("give the settings of a unit (UNIT.toml), or --demo for a simulated one")
     given = {"host": host, "port": port, "certificate": certificate, "key": key}
-    chosen = _settings(settings, demo, {name: value for name, value in given.items() if value is not None})
+    chosen = _settings(settings, demo, recordings, {name: value for name, value in given.items() if value is not None})
     folder = suite or (_DEMO_SUITE if demo else None)
     if folder is None or not (folder / "suite.json").is_file():
         hint = f"; `make demo` makes {_DEMO_SUITE}" if demo else ""
@@ -63,7 +66,7 @@ def serve(
         serve_console(Console(theatre, kept, chosen, Words(chosen.language)), ready=lambda url: _say_ready(url, demo))
 
 
-def _settings(path: Path | None, demo: bool, given: dict[str, object]) -> "ConsoleSettings":
+def _settings(path: Path | None, demo: bool, recordings: Path | None, given: dict[str, object]) -> "ConsoleSettings":
     from pydantic import ValidationError
 
     from glioscope.console import ConsoleSettings, TheatreSettings
@@ -75,6 +78,8 @@ def _settings(path: Path | None, demo: bool, given: dict[str, object]) -> "Conso
         offset = DemoPlate().settings.infrared.offset_adu
         theatre = TheatreSettings(integrate_frames=INTEGRATED, fl_offset_counts=offset, field_mm=FIELD_MM)
         chosen = chosen.model_copy(update={"theatre": theatre})
+    if recordings is not None:
+        chosen = chosen.model_copy(update={"theatre": chosen.theatre.model_copy(update={"recordings": recordings})})
     try:
         return ConsoleSettings.model_validate({**chosen.model_dump(), **given})
     except ValidationError as error:

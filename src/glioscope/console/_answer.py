@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from glioscope.cases import Specimen
-from glioscope.core import Decision
+from glioscope.core import BUILT_IN_TASKS, Decision
 from glioscope.runtime import FIRST_TASK
 
 from ._words import Words
@@ -42,6 +42,8 @@ LOOKS: Final = {
 }
 """Colours of Okabe and Ito (2008), which differ for every common kind of colour vision."""
 
+_PAPER: Final = ("grade", "ki67")
+"""What the paper answers of a tumour; whatever else a suite answers is shown smaller."""
 _KINDS: Final = {
     Decision.POSITIVE: Kind.TUMOUR,
     Decision.NEGATIVE: Kind.NON_TUMOUR,
@@ -173,8 +175,16 @@ def _further(task: str, answer: Mapping[str, Any], words: Words) -> Line:
         return Line(label, f"{said}: {why}" if why else said)
     probability = probability_of(answer)
     # "Ki-67 >= 10 %" below the label "Ki-67" would say it twice.
-    said = said.removeprefix(label).strip() or said
-    return Line(label, f"{said} ({probability})" if probability else said, strong=True)
+    said = said.removeprefix(f"{label} ")
+    if probability:
+        # A probability is always that of the positive class, whatever the answer: it says of what.
+        said += f", P({_positive(task).removeprefix(f'{label} ')}) {probability}"
+    return Line(label, said, strong=task in _PAPER)
+
+
+def _positive(task: str) -> str:
+    """How a person reads the positive class of a task; "+" for a task of somebody's own."""
+    return BUILT_IN_TASKS[task].positive_name if task in BUILT_IN_TASKS else "+"
 
 
 def _reasons(specimen: Specimen, kind: Kind) -> tuple[str, ...]:

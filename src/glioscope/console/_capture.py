@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from glioscope.core import Frame, InputError
+from glioscope.core import Frame, InputError, Reason
 from glioscope.devices import FramePair
 from glioscope.imaging import FrameWatch
 
@@ -18,7 +18,6 @@ from ._theatre_settings import TheatreSettings
 
 _DARK: Final = "the laser is dark: switch the light on"
 _MOVES: Final = "the specimen moves: hold still and take again"
-_KEPT: Final = 25
 
 
 class CaptureError(InputError):
@@ -69,7 +68,7 @@ def integrate(frames: Sequence[Frame], offset_counts: float) -> Frame:
 class PairRing:
     """The newest good pairs, in order; for several threads."""
 
-    def __init__(self, depth: int = _KEPT) -> None:
+    def __init__(self, depth: int) -> None:
         self._pairs: deque[FramePair] = deque(maxlen=depth)
         self._changed = threading.Condition()
 
@@ -150,6 +149,11 @@ class Capturer:
                 self._check_new(pairs)
                 return pairs
 
+    def forget(self) -> None:
+        """The cameras were opened anew and may count from 0."""
+        self._watch.forget()
+        self._checked = None
+
     def _belong_together(self, pairs: Sequence[FramePair]) -> bool:
         """Whether they are enough, fresh, taken alike, equally lit, and of a scene that stood still."""
         frames = [pair.fl for pair in pairs]
@@ -170,7 +174,7 @@ class Capturer:
         """No picture is older than allowed, and none was seen before under another number."""
         now = monotonic()
         before = self._checked.fl.sequence if self._checked is not None else None
-        reasons = []
+        reasons: list[Reason] = []
         for pair in pairs:
             if before is None or pair.fl.sequence > before:
                 reasons += self._watch.check(pair.fl, now)

@@ -37,14 +37,14 @@ class CaseDialogs:
         """Amend, close or reopen, labels."""
         words, actor = self._words, self._login.actor
         if actor.may(Action.AMEND_CASE):
-            button(words["records.case.amend"], self.ask_amend).mark("amend")
+            button(words["records.case.amend"], self.ask_amend)
         if actor.may(Action.CLOSE_CASE):
             if self._case.closed_at is None:
-                button(words["records.case.close"], self.ask_close).mark("close-case")
+                button(words["records.case.close"], self.ask_close)
             else:
-                button(words["records.case.reopen"], self._reopen).mark("reopen-case")
+                button(words["records.case.reopen"], self._reopen)
         if self._case.specimens:
-            button(words["records.case.labels"], self.show_labels).mark("labels")
+            button(words["records.case.labels"], self.show_labels)
 
     def ask_amend(self) -> None:
         """The record as it was when the page was drawn; whoever was slower than another is told."""
@@ -64,7 +64,7 @@ class CaseDialogs:
 
             with ui.element("div").classes("gs-row"):
                 button(words["records.cancel"], dialog.close, "gs-quiet")
-                button(words["records.case.close"], close, "gs-strong").mark("really-close")
+                button(words["records.case.close"], close, "gs-strong")
 
     async def _reopen(self) -> None:
         await self._do(lambda actor: self._console.store.reopen_case(actor, self._case.case_id))
@@ -97,20 +97,20 @@ class AmendDialog:
         words, form = console.words, form_of(case.record)
         t = "theatre.case."
         with asking(words["records.case.amend"].rstrip("…")) as self._dialog:
-            self._patient = ui.input(words[t + "patient"], value=form.patient_id).mark("patient")
-            self._consent = ui.checkbox(words[t + "consent"], value=form.consent).mark("consent")
+            self._patient = ui.input(words[t + "patient"], value=form.patient_id)
+            self._consent = ui.checkbox(words[t + "consent"], value=form.consent)
             with ui.element("div").classes("gs-row"):
-                self._dose = ui.input(words[t + "dose"], value=form.dose).mark("dose")
+                self._dose = ui.input(words[t + "dose"], value=form.dose)
                 self._edition = ui.select(list(EDITIONS), value=form.edition, label=words[t + "edition"])
             with ui.element("div").classes("gs-row"):
                 self._given_on = ui.input(words[t + "given_on"], value=form.given_on).props("type=date stack-label")
                 self._given_at = ui.input(words[t + "given_at"], value=form.given_at).props("type=time stack-label")
             self._blind = ui.checkbox(words[t + "blind_reading"], value=form.blind_reading)
-            self._note = ui.input(words[t + "note"], value=form.note).props("maxlength=2000").mark("note")
-            self._said = ui.label().classes("gs-form-error").props("role=alert").mark("amend-error")
+            self._note = ui.input(words[t + "note"], value=form.note).props("maxlength=2000")
+            self._said = ui.label().classes("gs-form-error").props("role=alert")
             with ui.element("div").classes("gs-row"):
                 button(words["records.cancel"], self._dialog.close, "gs-quiet")
-                button(words["records.store"], self._store, "gs-strong").mark("store-record")
+                button(words["records.store"], self._store, "gs-strong")
 
     def _form(self) -> CaseForm:
         return CaseForm(

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from glioscope.cases._roles import Action, Actor
+from glioscope.cases import Action, Actor
 from glioscope.core import DeviceError, Laser, LaserState
 
 Event = Callable[..., None]

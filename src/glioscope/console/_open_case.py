@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glioscope import __version__
-from glioscope.cases._keys import CaseErased
-from glioscope.cases._records import Case, CaseRecord
-from glioscope.cases._roles import Action, Actor
-from glioscope.cases._store import CaseStore, NoSuchCase
+from glioscope.cases import Action, Actor, Case, CaseErased, CaseRecord, CaseStore, NoSuchCase
 from glioscope.core import InputError
 from glioscope.devices import ImagingUnit
 

@@ -39,7 +39,7 @@ class AccountsPage:
         with panel():
             with ui.element("div").classes("gs-head"):
                 heading(self._words["admin.accounts.title"])
-                button(self._words["admin.accounts.new"], self._ask_new, "gs-strong").mark("new-account")
+                button(self._words["admin.accounts.new"], self._ask_new, "gs-strong")
             ui.label(self._words["admin.accounts.hint"]).classes("gs-dim")
             self._place = ui.element("div").classes("gs-column")
         self._draw(accounts)
@@ -58,13 +58,10 @@ class AccountsPage:
             )
             with ui.element("div").classes("gs-row gs-actions"):
                 names = {account.name: account for account in accounts}
-                chosen = ui.select(list(names), label=words["admin.accounts.whose"]).props("outlined").mark("whose")
+                chosen = ui.select(list(names), label=words["admin.accounts.whose"]).props("outlined")
                 change = button(words["admin.accounts.change"], lambda: self._ask_password(chosen.value))
                 disable = button(words["admin.accounts.disable"], lambda: self._ask_disable(chosen.value), "gs-danger")
                 enable = button(words["admin.accounts.enable"], lambda: self._enable(chosen.value))
-                change.mark("change-password")
-                disable.mark("disable")
-                enable.mark("enable")
 
                 def offer() -> None:
                     """Only what can be done with this account."""
@@ -81,10 +78,9 @@ class AccountsPage:
         words, store = self._words, self._console.store
         clear_error()
         with asking(words["admin.accounts.new_title"]) as dialog:
-            name = ui.input(words["admin.accounts.name"]).props("outlined autofocus autocomplete=off").mark("name")
+            name = ui.input(words["admin.accounts.name"]).props("outlined autofocus autocomplete=off")
             roles = {role: words[f"frame.role.{role}"] for role in AccountRole}
             role = ui.select(roles, value=AccountRole.OPERATOR, label=words["admin.accounts.role"]).props("outlined")
-            role.mark("role")
             first, second = self._passwords()
 
             def create(actor: Actor) -> None:
@@ -118,7 +114,7 @@ class AccountsPage:
 
             with ui.element("div").classes("gs-row"):
                 button(words["admin.accounts.cancel"], dialog.close, "gs-quiet")
-                button(words["admin.accounts.disable"], disable, "gs-danger").mark("really-disable")
+                button(words["admin.accounts.disable"], disable, "gs-danger")
 
     async def _enable(self, name: str) -> None:
         store = self._console.store
@@ -127,15 +123,15 @@ class AccountsPage:
 
     def _passwords(self) -> tuple[ui.input, ui.input]:
         words = self._words
-        first = ui.input(words["admin.accounts.password"]).props(_PASSWORD).mark("password")
-        return first, ui.input(words["admin.accounts.again"]).props(_PASSWORD).mark("again")
+        first = ui.input(words["admin.accounts.password"]).props(_PASSWORD)
+        return first, ui.input(words["admin.accounts.again"]).props(_PASSWORD)
 
     def _end_of_form(
         self, dialog: ui.dialog, text: str, first: ui.input, second: ui.input, work: Callable[[Actor], None]
     ) -> None:
         """Place for what is wrong, and the two buttons. Passwords are hashed in a thread: that takes its time."""
         words = self._words
-        said = ui.label().classes("gs-form-error").props("role=alert").mark("form-error")
+        said = ui.label().classes("gs-form-error").props("role=alert")
 
         async def store() -> None:
             try:
@@ -151,7 +147,7 @@ class AccountsPage:
 
         with ui.element("div").classes("gs-row"):
             button(words["admin.accounts.cancel"], dialog.close, "gs-quiet")
-            button(text, store, "gs-strong").mark("store-account")
+            button(text, store, "gs-strong")
 
 
 def check_same(first: str | None, second: str | None, words: Words) -> None:

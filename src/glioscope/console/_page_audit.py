@@ -90,9 +90,9 @@ def _trail(console: Console, login: Login, links: list[AuditRow], page: int) -> 
     with panel():
         with ui.element("div").classes("gs-head"):
             heading(words["admin.audit.title"])
-            pressed = button(words["admin.audit.verify"], look="gs-strong").mark("verify")
+            pressed = button(words["admin.audit.verify"], look="gs-strong")
         ui.label(words["admin.audit.hint"]).classes("gs-dim")
-        place = ui.element("div").classes("gs-column").props("role=status").mark("verdict")
+        place = ui.element("div").classes("gs-column").props("role=status")
 
         def show(report: AuditReport) -> None:
             with place:
@@ -154,7 +154,7 @@ class ErasePanel:
         self._draw(await to_thread(erasable, self._console.store))
         with self._place:
             done = self._words("admin.erase.done", case_id=erased)
-            ui.label(done).classes("gs-verdict gs-good").props("role=status").mark("erased")
+            ui.label(done).classes("gs-verdict gs-good").props("role=status")
 
     def _draw(self, cases: list[CaseSummary]) -> None:
         words = self._words
@@ -167,9 +167,8 @@ class ErasePanel:
             chosen = (
                 ui.select(lines, label=words["admin.erase.case"], with_input=True).props("outlined").classes("gs-wide")
             )
-            chosen.mark("erase-which")
             with ui.element("div").classes("gs-row gs-actions"):
-                button(words["admin.erase.ask"], lambda: self._ask(chosen.value), "gs-danger").mark("ask-erase")
+                button(words["admin.erase.ask"], lambda: self._ask(chosen.value), "gs-danger")
 
     def _ask(self, case_id: str | None) -> None:
         words = self._words
@@ -181,8 +180,8 @@ class ErasePanel:
             ui.label(words("admin.erase.which", case_id=case_id)).classes("gs-caption")
             reasons = words["admin.erase.reasons"].split("|")
             reason = ui.select(reasons, value=reasons[0], label=words["admin.erase.reason"]).props("outlined")
-            typed = ui.input(words["admin.erase.typed"]).props("outlined autofocus autocomplete=off").mark("typed-id")
-            said = ui.label().classes("gs-form-error").props("role=alert").mark("erase-error")
+            typed = ui.input(words["admin.erase.typed"]).props("outlined autofocus autocomplete=off")
+            said = ui.label().classes("gs-form-error").props("role=alert")
 
             async def erase() -> None:
                 done: list[None] = []
@@ -199,7 +198,7 @@ class ErasePanel:
 
             with ui.element("div").classes("gs-row"):
                 button(words["admin.erase.cancel"], dialog.close, "gs-quiet")
-                button(words["admin.erase.erase"], erase, "gs-danger").mark("erase")
+                button(words["admin.erase.erase"], erase, "gs-danger")
 
 
 def erase_typed(console: Console, actor: Actor, case_id: str, typed: str, reason: str) -> None:

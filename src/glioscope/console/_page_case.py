@@ -111,7 +111,7 @@ class CasePage:
                 ui.label(words("records.case.subtitle", patient=case.record.patient_id)).classes("gs-title")
                 ui.label(words("records.case.title", case_id=short(case.case_id))).classes("gs-dim")
             state = ui.label(words["records.case.open" if is_open else "records.case.closed"])
-            state.classes(f"gs-state {'gs-open' if is_open else ''}").mark("state")
+            state.classes(f"gs-state {'gs-open' if is_open else ''}")
             dialogs = CaseDialogs(self._console, self._login, case, self.redraw)
             dialogs.buttons()
             link_button(words["records.case.report"], f"/cases/{case.case_id}/report.pdf", new_tab=True)
@@ -128,7 +128,7 @@ class CasePage:
                 text = self._words("records.case.to_do", k=len(owed), n=len(counted))
                 ui.label(text).classes("gs-head-title gs-caption")
                 begin = self._words("records.case.begin", number=owed[0].number)
-                link_button(begin, f"/specimens/{owed[0].specimen_id}", "gs-strong").mark("begin")
+                link_button(begin, f"/specimens/{owed[0].specimen_id}", "gs-strong")
 
     def _specimens(self) -> None:
         words, case = self._words, self._case
@@ -143,7 +143,7 @@ class CasePage:
         words = self._words
         heading(words["records.case.map"])
         chart = ui.echart(cavity_map(self._case, words, hidden=self._hidden), on_point_click=_go_to)
-        chart.classes("gs-cavity").style("height: 440px; width: 100%").mark("cavity")
+        chart.classes("gs-cavity").style("height: 440px; width: 100%")
         signs = (
             f'<span style="color:{colour}">{escape(sign)}</span> {escape(word)}' for sign, colour, word in legend(words)
         )

@@ -138,7 +138,7 @@ class SpecimenPage:
                     link_button(text, f"/specimens/{other.specimen_id}")
             if near.owed is not None:
                 text = words("records.specimen.next_owed", number=near.owed.number)
-                link_button(text, f"/specimens/{near.owed.specimen_id}", "gs-strong").mark("next-owed")
+                link_button(text, f"/specimens/{near.owed.specimen_id}", "gs-strong")
 
     def _pictures(self) -> None:
         words, specimen = self._words, self._specimen
@@ -167,10 +167,7 @@ class SpecimenPage:
         """Buttons for the brightness of the fluorescence picture; the bar says which counts the colours stand for."""
         words = self._words
         with ui.element("div").classes("gs-row").props(f'role=group aria-label="{words["records.specimen.scales"]}"'):
-            buttons = {
-                n: button(words("records.specimen.brighter", n=n), lambda n=n: choose(n)).mark(f"scale-{n}")
-                for n in SCALES
-            }
+            buttons = {n: button(words("records.specimen.brighter", n=n), lambda n=n: choose(n)) for n in SCALES}
 
         def choose(brighter: int) -> None:
             alt = words("records.specimen.fl_alt", number=self._specimen.number)
@@ -189,14 +186,14 @@ class SpecimenPage:
         with panel():
             heading(words["records.specimen.answer"])
             if not sight.answer:
-                ui.label(words["records.specimen.answer_hidden"]).classes("gs-dim").mark("answer-hidden")
+                ui.label(words["records.specimen.answer_hidden"]).classes("gs-dim")
                 return
             ui.html(answer_html(view_answer(specimen, words), words), sanitize=False).classes("gs-answer")
             place = ui.element("div")
             with ui.element("div").classes("gs-row"):
                 for task in heatmap_tasks(specimen):
                     text = words("records.specimen.heatmap", task=task_word(task, words))
-                    button(text, lambda task=task: self._heatmap(place, task)).mark(f"heatmap-{task}")
+                    button(text, lambda task=task: self._heatmap(place, task))
 
     def _heatmap(self, place: ui.element, task: str) -> None:
         """A picture and, always beside it, what it means (decision 0014)."""
@@ -206,14 +203,14 @@ class SpecimenPage:
         with place, ui.element("figure").classes("gs-heatmap"):
             ui.html(_img(source, alt), sanitize=False)
             ui.label(f"{sentence(MEANING)}.").classes("gs-caption gs-remark")
-            button(self._words["records.specimen.heatmap_hide"], place.clear, "gs-quiet").mark("heatmap-hide")
+            button(self._words["records.specimen.heatmap_hide"], place.clear, "gs-quiet")
 
     def _history(self, sight: Visible) -> None:
         words = self._words
         with ui.element("div").classes("gs-head"):
             heading(words["records.specimen.history"])
             if self._login.actor.may(Action.REVISE):
-                button(words["records.specimen.note"], self._ask_note).mark("note")
+                button(words["records.specimen.note"], self._ask_note)
         hidden = frozenset() if sight.answer and sight.opinions else frozenset({self._specimen.specimen_id})
         alone = self._case.model_copy(update={"specimens": (self._specimen,)})
         moments = [moment for moment in timeline(alone, words, hidden) if moment.specimen_id]
@@ -225,11 +222,7 @@ class SpecimenPage:
     def _ask_note(self) -> None:
         words, request_id = self._words, str(uuid4())
         with asking(words("records.specimen.note_title", number=self._specimen.number)) as dialog:
-            text = (
-                ui.textarea(words["records.specimen.note_text"])
-                .props("outlined maxlength=2000 autofocus")
-                .mark("note-text")
-            )
+            text = ui.textarea(words["records.specimen.note_text"]).props("outlined maxlength=2000 autofocus")
             said = ui.label().classes("gs-form-error")
 
             async def store() -> None:
@@ -251,7 +244,7 @@ class SpecimenPage:
 
             with ui.element("div").classes("gs-row"):
                 button(words["records.cancel"], dialog.close, "gs-quiet")
-                button(words["records.store"], store, "gs-strong").mark("store-note")
+                button(words["records.store"], store, "gs-strong")
 
 
 def colour_bar(low: int, high: int) -> str:

@@ -1,5 +1,6 @@
 """The answer in theatre: huge, with what limits it; the heatmap on demand; a blind reading where one is owed."""
 
+from html import escape
 from typing import Final
 from uuid import uuid4
 
@@ -95,6 +96,8 @@ class AnswerSheet:
             return f'<div class="gs-nothing gs-dim">{text}</div>'
         if self._is_tray(specimen):
             return ""
+        if self._heat and not hidden:
+            return f'<div class="gs-line gs-strong-line">{escape(brief(specimen, words))}</div>'
         return answer_html(view_answer(specimen, words, hidden=hidden), words)
 
     def _is_tray(self, specimen: Specimen) -> bool:

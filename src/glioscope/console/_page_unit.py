@@ -97,11 +97,11 @@ class UnitPage:
             with ui.element("div").classes("gs-head"):
                 heading(words["admin.unit.phantom"])
                 if self._login.actor.may(Action.RUN_UNIT):
-                    pressed = button(words["admin.unit.phantom_run"], look="gs-strong").mark("phantom")
+                    pressed = button(words["admin.unit.phantom_run"], look="gs-strong")
                     pressed.on_click(lambda: self._check(pressed))
             hint = "phantom_hint" if theatre.simulator is None else "phantom_hint_simulated"
             ui.label(words[f"admin.unit.{hint}"]).classes("gs-dim")
-            self._result = ui.element("div").classes("gs-column").props("role=status").mark("phantom-result")
+            self._result = ui.element("div").classes("gs-column").props("role=status")
             with self._result:
                 newest = theatre.status().phantom
                 if newest is None:

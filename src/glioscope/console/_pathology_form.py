@@ -108,7 +108,7 @@ def _ki67(form: PathologyForm, words: Words) -> dict[str, Any]:
         return {"ki67_percent": percent}
     if percent is not None:
         raise InputError(words["records.pathology.both"])
-    if not counted or positive is None:
+    if not counted or positive is None or positive < 0:
         raise InputError(words["records.pathology.counted_missing"])
     if positive > counted:
         raise InputError(words("records.pathology.counted_many", positive=positive, counted=counted))

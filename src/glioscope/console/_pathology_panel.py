@@ -72,8 +72,8 @@ class PathologyPanel:
             button(
                 words["records.pathology.correct_open"],
                 lambda: self._open(self._login.actor.account, PathologyForm.of(own)),
-            ).mark("correct-opinion")
-            button(words[f"records.pathology.{key}"], lambda: self._open(CONSENSUS, start)).mark("consensus")
+            )
+            button(words[f"records.pathology.{key}"], lambda: self._open(CONSENSUS, start))
 
     def _open(self, pathologist: str, form: PathologyForm) -> None:
         self._place.clear()
@@ -89,7 +89,7 @@ class PathologyPanel:
             "gs-dim"
         )
         fields = PathologyFields(form, self._case.record.who_edition, words)
-        said = ui.label().classes("gs-form-error").props("role=alert").mark("pathology-error")
+        said = ui.label().classes("gs-form-error").props("role=alert")
         # Made once a form: a second tap on a slow network stores nothing twice.
         request_id = str(uuid4())
         key = "agree" if agreed else "correct" if again else "give"
@@ -114,7 +114,7 @@ class PathologyPanel:
         with ui.element("div").classes("gs-row gs-actions"):
             if again:
                 button(words["records.cancel"], self._place.clear, "gs-quiet")
-            button(words[f"records.pathology.{key}"], store, "gs-strong").mark("store-pathology")
+            button(words[f"records.pathology.{key}"], store, "gs-strong")
 
 
 class PathologyFields:
@@ -134,7 +134,7 @@ class PathologyFields:
                 self._typed("ki67_percent", "inputmode=decimal", "ki67")
                 self._typed("ki67_counted", "inputmode=numeric")
                 self._typed("ki67_positive", "inputmode=numeric")
-            self._computed = ui.label().classes("gs-computed").mark("ki67-computed")
+            self._computed = ui.label().classes("gs-computed")
             untested = words[p + "untested"]
             with ui.element("div").classes("gs-row gs-markers"):
                 idh = {"mutant": words[p + "mutant"], "wildtype": words[p + "wildtype"], None: untested}
@@ -149,7 +149,7 @@ class PathologyFields:
 
     def _typed(self, field: str, props: str, key: str = "") -> ui.input:
         made = ui.input(self._words[f"records.pathology.{key or field}"], value=getattr(self.form, field))
-        made.props(f"outlined {props}").mark(f"pathology-{field}")
+        made.props(f"outlined {props}")
 
         def keep() -> None:
             setattr(self.form, field, made.value or "")
@@ -192,8 +192,7 @@ class Choice:
                 ui.label(title).classes("gs-choice-title")
             with ui.element("div").classes("gs-row"):
                 self._buttons = {
-                    value: button(text, lambda value=value: self._choose(value)).mark(f"{name}-{value}")
-                    for value, text in options.items()
+                    value: button(text, lambda value=value: self._choose(value)) for value, text in options.items()
                 }
         self._draw()
 

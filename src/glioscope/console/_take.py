@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from glioscope.cases._records import Specimen
-from glioscope.cases._roles import Action, Actor
-from glioscope.cases._store import CaseStore
+from glioscope.cases import Action, Actor, CaseStore, Specimen
 from glioscope.core import Diagnosis, Frame, GlioscopeError, InputError
 from glioscope.devices import FramePair
 from glioscope.runtime import Cascade
@@ -24,7 +22,8 @@ from ._suite_on_disk import SWAPPED, SuiteOnDisk
 from ._taken import Taken, diagnose_stored, encode_images, heatmap_png, read_diagnosis, specimen_record
 
 NOTHING: Final = "nothing lies under the cameras"
-_REMEMBERED: Final = 64
+_REMEMBERED: Final = 16
+"""Answers with their maps; those of older specimens are asked for again."""
 _MOST_IN_TRAY: Final = 24
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glioscope.cases._records import Specimen, SpecimenRecord
+from glioscope.cases import Specimen, SpecimenRecord
 from glioscope.core import Decision, Diagnosis, Frame, ImageError, InputError, Reason, TaskDiagnosis
 from glioscope.devices import FramePair
 from glioscope.imaging import RawImage, SpecimenImages

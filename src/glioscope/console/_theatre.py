@@ -12,9 +12,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from glioscope.cases._records import Case, CaseRecord, Reading, Specimen
-from glioscope.cases._roles import Action, Actor
-from glioscope.cases._store import CaseStore
+from glioscope.cases import Action, Actor, Case, CaseRecord, CaseStore, Reading, Specimen
 from glioscope.core import Frame
 from glioscope.devices import Acquisition, FramePair, ImagingUnit, PhantomResult
 from glioscope.imaging import Registration
@@ -89,7 +87,7 @@ class Theatre:
         self._recording = CaseRecording(settings.recordings)
         self._case = OpenCase(store, unit, self._suite, self._recording)
         self._light = Light(unit.name, unit.parts.laser, self._recording.event)
-        self._ring = PairRing()
+        self._ring = PairRing(settings.integrate_frames)
         self._capturer = Capturer(self._ring, settings, shines=self._light.shines, trouble=self._camera_trouble)
         self._taking = Taking(
             cascade,
@@ -116,6 +114,7 @@ class Theatre:
             self.unit.unstage()
             raise
         self._shelf = self._phantoms()  # staging tells whether the pictures are real
+        self._capturer.forget()
         self._ending.clear()
         self._follower = threading.Thread(target=self._follow, name="theatre pairs", daemon=True)
         self._follower.start()
