@@ -153,7 +153,10 @@ def filled(pattern: str) -> str:
 def routes_of(app: Any, before: str = "") -> Iterator[tuple[str, str]]:
     """Every method and path of an application, its mounts included."""
     for route in app.routes:
-        if isinstance(route, Mount):
+        included = getattr(route, "original_router", None)  # of FastAPI, which keeps routers as they are
+        if included is not None:
+            yield from routes_of(included, before)
+        elif isinstance(route, Mount):
             inner = before + route.path
             if getattr(route.app, "routes", None):
                 yield from routes_of(route.app, inner)

@@ -100,7 +100,12 @@ def test_every_route_of_the_real_applications_is_in_the_table(tmp_path: Path) ->
     found = {*routes_of(app), *routes_of(core.app)}
     asked_for = sorted((method, path) for method, path in found if find_route(method, filled(path))[0] is None)
     assert not asked_for
-    assert len(found) > 30
+    assert {
+        ("POST", "/api/take"),
+        ("WEBSOCKET", "/live"),
+        ("GET", "/audit"),
+        ("GET", "/cases/{case_id}/report.pdf"),
+    } <= found
 
 
 def test_a_table_without_a_row_for_a_route_is_noticed() -> None:

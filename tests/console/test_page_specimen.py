@@ -161,8 +161,8 @@ def test_a_second_pathologist_is_independent_and_a_consensus_becomes_the_truth(b
         press(page, "Correct my opinion…")
         press(page, "▲ Tumour")
         press(page, "Store corrected opinion")
-        page.get_by_text("pathology (pathologist-2): TUMOUR").first.wait_for()
-        assert "pathology (pathologist-2): NON-TUMOUR" in text_of(page)
+        page.get_by_text(f"pathology (pathologist-2): {WORDS['theatre.word.tumour']}").first.wait_for()
+        assert f"pathology (pathologist-2): {WORDS['theatre.word.non_tumour']}" in text_of(page)
     found = store.specimen(specimen.specimen_id)
     assert found.truth is not None
     assert (found.truth.consensus, found.truth.who_grade) == (True, 2)

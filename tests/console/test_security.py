@@ -301,6 +301,7 @@ def test_a_websocket_message_over_the_limit_closes_the_socket(url: str, tokens: 
 # ---- guessing
 
 
+@pytest.mark.slow
 def test_a_thousand_wrong_passwords_are_slowed_down_to_a_few(console: Any, url: str) -> None:
     console.store.accounts.create(COMMAND_LINE, "guessed-at", AccountRole.SURGEON, PASSWORD)
     tried: list[str] = []

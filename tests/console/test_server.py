@@ -203,6 +203,7 @@ def test_two_consoles_in_one_program_are_refused(store: Any) -> None:
         add_nicegui(new_app())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_stops_it_within_three_seconds_in_order_with_websockets_open(tmp_path: Path, name: str) -> None:
     import signal
@@ -233,6 +234,7 @@ def test_a_signal_stops_it_within_three_seconds_in_order_with_websockets_open(tm
 # ---- a real browser
 
 
+@pytest.mark.slow
 def test_in_a_browser_the_policy_lets_the_pages_work_and_planted_scripts_not(store: Any) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.exists():

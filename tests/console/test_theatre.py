@@ -3,8 +3,9 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from glioscope.cases import CaseErased, CaseStore, NotAllowed, Reading
 from glioscope.console._capture import CaptureError
+from glioscope.console._taken import Taken
 from glioscope.console._theatre import Theatre
 from glioscope.core import Decision, InputError
 from glioscope.devices import CameraFault, open_case, read_phantom
@@ -27,7 +29,10 @@ from .theatres import (
     make_theatre,
     new_request,
     record,
+    switch_on,
 )
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.slow
 
@@ -49,12 +54,18 @@ def theatre(folder: Path, request: pytest.FixtureRequest) -> Iterator[Theatre]:
         yield made
 
 
-@pytest.fixture
-def case_id(theatre: Theatre) -> Iterator[str]:
-    case = theatre.open_case(OPERATOR, record(), request_id=new_request())
-    yield case.case_id
+@pytest.fixture(autouse=True)
+def no_case_left(theatre: Theatre) -> Iterator[None]:
+    yield
     if theatre.case_id is not None:
         theatre.close_case(OPERATOR)
+
+
+@pytest.fixture
+def case_id(theatre: Theatre) -> str:
+    case = theatre.open_case(OPERATOR, record(), request_id=new_request())
+    switch_on(theatre, "page")
+    return case.case_id
 
 
 def lay(theatre: Theatre) -> None:
@@ -62,19 +73,27 @@ def lay(theatre: Theatre) -> None:
     time.sleep(0.3)
 
 
-def take(theatre: Theatre, **facts: object):
-    """Take; what a busy machine holds up is asked again, as an operator would."""
-    request_id = facts.pop("request_id", None) or new_request()
-    for left in (3, 2, 1, 0):
+def patiently(theatre: Theatre, work: Callable[[], T]) -> T:
+    """What a busy machine holds up is asked again, as an operator would."""
+    for _ in range(8):
         try:
-            return theatre.take(OPERATOR, **{"sector": 1, "request_id": request_id, **facts})  # type: ignore[arg-type]
+            return work()
         except CaptureError as error:
-            if not left or "nothing lies" in str(error) or "specimens in the frame" in str(error):
+            if any(words in str(error) for words in ("nothing lies", "specimens in the frame")):
                 raise
             time.sleep(0.5)
-            if not theatre.status().light.kept:  # type: ignore[union-attr]
-                theatre.light_on(OPERATOR, "page")
-    raise AssertionError
+            if theatre.status().light.state != "emitting":  # type: ignore[union-attr]
+                switch_on(theatre, "page")
+    return work()
+
+
+def take(theatre: Theatre, *, sector: int = 1, request_id: str | None = None) -> Taken:
+    wanted = request_id or new_request()
+    return patiently(theatre, lambda: theatre.take(OPERATOR, sector=sector, request_id=wanted))
+
+
+def take_tray(theatre: Theatre, request_id: str) -> list[Taken]:
+    return patiently(theatre, lambda: theatre.take_tray(OPERATOR, sector=2, request_id=request_id))
 
 
 def test_a_specimen_is_on_disk_with_its_answer_pictures_and_conditions(theatre, folder, case_id):
@@ -140,13 +159,13 @@ def test_many_key_presses_at_once_make_one_specimen_or_a_sentence(theatre, case_
 
 def test_an_empty_plate_and_several_specimens_are_told_and_not_stored(theatre, case_id):
     theatre.simulator.empty()
-    time.sleep(0.4)
+    time.sleep(0.6)
     with pytest.raises(CaptureError, match="nothing lies under the cameras"):
         take(theatre)
     with pytest.raises(CaptureError, match="nothing lies under the cameras"):
-        theatre.take_tray(OPERATOR, sector=1, request_id=new_request())
+        take_tray(theatre, new_request())
     theatre.simulator.tray(4)
-    time.sleep(0.4)
+    time.sleep(0.6)
     with pytest.raises(CaptureError, match="use the tray"):
         take(theatre)
     assert theatre.store.case(case_id).specimens == ()
@@ -155,10 +174,10 @@ def test_an_empty_plate_and_several_specimens_are_told_and_not_stored(theatre, c
 
 def test_a_tray_is_stored_once_with_all_its_specimens(theatre, case_id):
     theatre.simulator.tray(4)
-    time.sleep(0.4)
+    time.sleep(0.6)
     request_id = "r" * 64
-    first = theatre.take_tray(OPERATOR, sector=2, request_id=request_id)
-    again = theatre.take_tray(OPERATOR, sector=2, request_id=request_id)
+    first = take_tray(theatre, request_id)
+    again = take_tray(theatre, request_id)
     kept = theatre.store.case(case_id).specimens
     assert len(kept) >= 3
     assert [taken.specimen for taken in first] == [taken.specimen for taken in again] == list(kept)
@@ -263,7 +282,7 @@ def test_a_camera_that_dies_is_named_nothing_is_stored_and_the_case_goes_on(thea
     deadline = time.monotonic() + 20
     while theatre.status().wl.state != "running" and time.monotonic() < deadline:
         time.sleep(0.1)
-    theatre.light_on(OPERATOR, "page")  # it went dark with the camera
+    switch_on(theatre, "page")  # it went dark with the camera
     assert take(theatre).specimen.number == 1
     assert len(theatre.store.case(case_id).specimens) == 1
 
@@ -276,7 +295,7 @@ def test_in_the_dark_nothing_is_taken(theatre, case_id):
             theatre.take(OPERATOR, sector=1, request_id=new_request())
         assert theatre.store.case(case_id).specimens == ()
     finally:
-        theatre.light_on(OPERATOR, "page")
+        switch_on(theatre, "page")
 
 
 def test_another_suite_on_the_disk_is_refused_until_the_old_one_is_back(theatre, folder, case_id):

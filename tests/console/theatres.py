@@ -4,7 +4,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,18 @@ def patient_unit(plate: DemoPlate) -> ImagingUnit:
 
 def switch_on(theatre: Theatre, owner: str) -> None:
     """Light on; a keeper that was held up by a busy machine is cleared and asked again."""
-    for left in (2, 1, 0):
+    deadline = time.monotonic() + 20
+    while True:
         try:
             theatre.light_on(OPERATOR, owner)
             return
         except DeviceError:
-            if not left:
+            if time.monotonic() > deadline:
                 raise
         time.sleep(0.5)
         if theatre.status().light.state == LaserState.FAULT:  # type: ignore[union-attr]
-            theatre.clear_fault(OPERATOR)
+            with suppress(DeviceError):  # its cause still stands
+                theatre.clear_fault(OPERATOR)
 
 
 def new_request() -> str:

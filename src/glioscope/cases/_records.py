@@ -15,6 +15,8 @@ Pseudonym = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Text = Annotated[str, Field(max_length=2000)]
 Sector = Annotated[int, Field(ge=1, le=8)]
 WhoEdition = Literal["2007", "2016", "2021"]
+_PERCENT_TOLERANCE = 1.0
+"""Percentages are often written rounded."""
 
 
 class Record(BaseModel):
@@ -130,10 +132,17 @@ class Pathology(Record):
     def _only_tumours(self) -> Self:
         if self.pathology == "non-tumor" and (self.who_grade is not None or self.ki67_percent is not None):
             raise ValueError("WHO grade and Ki-67 are for tumours; leave them blank for non-tumour")
-        if self.ki67_positive is not None and self.ki67_counted is None:
-            raise ValueError("positive nuclei without the number that was counted")
-        if self.ki67_counted is not None and (self.ki67_positive or 0) > self.ki67_counted:
+        if (self.ki67_positive is None) != (self.ki67_counted is None):
+            raise ValueError("Ki-67 counts need both numbers: nuclei counted, and how many were positive")
+        if self.ki67_positive is None or self.ki67_counted is None:
+            return self
+        if self.pathology == "non-tumor":
+            raise ValueError("Ki-67 is for tumours; leave its counts blank for non-tumour")
+        if self.ki67_positive > self.ki67_counted:
             raise ValueError(f"{self.ki67_positive} positive nuclei of {self.ki67_counted} counted")
+        percent = 100 * self.ki67_positive / self.ki67_counted
+        if self.ki67_percent is not None and abs(self.ki67_percent - percent) > _PERCENT_TOLERANCE:
+            raise ValueError(f"Ki-67 of {self.ki67_percent:g} % does not fit its counts, which give {percent:.1f} %")
         return self
 
 

@@ -28,8 +28,8 @@ def serve(
     ] = None,
     suite: Annotated[Path | None, typer.Option(help="Suite that answers; with --demo that of `make demo`.")] = None,
     store: Annotated[Path | None, typer.Option(help="Folder of the case store; made if it is not there.")] = None,
-    database: Annotated[
-        str | None, typer.Option(help="PostgreSQL URL, where several theatres share a store; else SQLite.")
+    url: Annotated[
+        str | None, typer.Option(envvar="GLIOSCOPE_DATABASE", help="PostgreSQL URL, where several theatres share a store.")
     ] = None,
     registration: Annotated[
         Path | None, typer.Option(help="How the white-light camera lies over the fluorescence camera.")
@@ -62,7 +62,7 @@ def serve(
         raise InputError("give --store, the folder of the case store")
     from glioscope.console import Console, Words, serve_console
 
-    with _store(store, database, demo) as kept, _theatre(unit, folder, kept, registration, chosen, trusted) as theatre:
+    with _store(store, url, demo) as kept, _theatre(unit, folder, kept, registration, chosen, trusted) as theatre:
         serve_console(Console(theatre, kept, chosen, Words(chosen.language)), ready=lambda url: _say_ready(url, demo))
 
 
@@ -88,12 +88,12 @@ def _settings(path: Path | None, demo: bool, recordings: Path | None, given: dic
 
 
 @contextmanager
-def _store(folder: Path | None, database: str | None, demo: bool) -> "Iterator[CaseStore]":
+def _store(folder: Path | None, url: str | None, demo: bool) -> "Iterator[CaseStore]":
     from glioscope.cases import COMMAND_LINE, AccountRole, CaseStore
 
     with tempfile.TemporaryDirectory(prefix="glioscope-demo-") as temporary:
         place = folder if folder is not None else Path(temporary) / "store"
-        made = CaseStore.open(place, url=database, create=not place.exists() or not any(place.iterdir()))
+        made = CaseStore.open(place, url=url, create=not place.exists() or not any(place.iterdir()))
         try:
             if demo and not made.accounts.all():
                 from ._serve_demo import PASSWORD

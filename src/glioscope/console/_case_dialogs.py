@@ -27,11 +27,20 @@ class CaseDialogs:
     Parameters
     ----------
     redraw : called after something was stored.
+    place : where dialogs are opened: the page is drawn anew when others store something, which must not take away a
+        form that somebody is filling in.
     """
 
-    def __init__(self, console: "Console", login: "Login", case: Case, redraw: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        console: "Console",
+        login: "Login",
+        case: Case,
+        redraw: Callable[[], Awaitable[None]],
+        place: ui.element,
+    ) -> None:
         self._console, self._login, self._case, self._redraw = console, login, case, redraw
-        self._words = console.words
+        self._words, self._place = console.words, place
 
     def buttons(self) -> None:
         """Amend, close or reopen, labels."""
@@ -49,13 +58,14 @@ class CaseDialogs:
     def ask_amend(self) -> None:
         """The record as it was when the page was drawn; whoever was slower than another is told."""
         clear_error()
-        AmendDialog(self._console, self._login, self._case, self._redraw)
+        with self._place:
+            AmendDialog(self._console, self._login, self._case, self._redraw)
 
     def ask_close(self) -> None:
         """Asked back."""
         clear_error()
         words = self._words
-        with asking(words["records.case.close_question"]) as dialog:
+        with self._place, asking(words["records.case.close_question"]) as dialog:
             ui.label(words["records.case.close_hint"])
 
             async def close() -> None:
@@ -76,7 +86,7 @@ class CaseDialogs:
     def show_labels(self) -> None:
         """A sheet of the labels of all specimens that count, to be printed."""
         words = self._words
-        with asking(words["records.case.labels"].rstrip("…")) as dialog:
+        with self._place, asking(words["records.case.labels"].rstrip("…")) as dialog:
             pictures = "".join(
                 f'<img src="/specimens/{escape(s.specimen_id)}/label.svg"'
                 f' alt="{escape(words("records.case.label_of", number=s.number))}">'
@@ -145,10 +155,10 @@ class AmendDialog:
         await store_from_dialog(console, self._login, amend, say=self._said.set_text, then=done.append)
         if not done:
             return
-        self._dialog.close()
-        await self._redraw()
         if not done[0]:
             say_error(console.words["records.case.conflict"])
+        self._dialog.close()
+        await self._redraw()
 
 
 def close_case(console: "Console", actor: Actor, case_id: str) -> None:

@@ -62,6 +62,7 @@ class CasePage:
     def __init__(self, console: Console, login: Login, case: Case) -> None:
         self._console, self._login, self._words = console, login, console.words
         self._place = ui.element("div").classes("gs-column")
+        self._dialogs = ui.element("div")
         self._draw(case)
         refresh_on(console.theatre, ("specimen", "entry", "case"), self.redraw)
 
@@ -112,7 +113,7 @@ class CasePage:
                 ui.label(words("records.case.title", case_id=short(case.case_id))).classes("gs-dim")
             state = ui.label(words["records.case.open" if is_open else "records.case.closed"])
             state.classes(f"gs-state {'gs-open' if is_open else ''}")
-            dialogs = CaseDialogs(self._console, self._login, case, self.redraw)
+            dialogs = CaseDialogs(self._console, self._login, case, self.redraw, self._dialogs)
             dialogs.buttons()
             link_button(words["records.case.report"], f"/cases/{case.case_id}/report.pdf", new_tab=True)
 

@@ -97,7 +97,7 @@ class TheatrePage:
 
     def _tabs(self) -> None:
         self._tab_buttons = {}
-        with ui.element("div").classes("gs-tabs").props("role=tablist"):
+        with ui.element("div").classes("gs-tabs").props("role=group"):
             for name in SHEETS:
                 made = button(self.state.words[f"theatre.tab.{name}"], lambda name=name: self._show_tab(name))
                 self._tab_buttons[name] = made.mark(f"tab-{name}")

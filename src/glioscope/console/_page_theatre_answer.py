@@ -32,7 +32,7 @@ class AnswerSheet:
         self._state = state
         words = state.words
         self._drawn: object = None
-        self._error = ""
+        self._error, self._failed_after = "", "none"
         with ui.element("section").classes("gs-panel gs-sheet gs-sheet-answer"):
             self._back = button(words["theatre.newest"], lambda: state.show(""), "gs-back").mark("back-to-newest")
             with ui.element("div").classes("gs-which") as self._top:
@@ -55,13 +55,18 @@ class AnswerSheet:
 
     def draw(self) -> None:
         """Show the chosen specimen, or the newest, as its viewer may see it."""
-        self._error = ""
+        if self._state.shown or self._newest() != self._failed_after:
+            self._error = ""
         self._draw()
 
     def draw_failure(self) -> None:
         """A press brought no answer: an older one must not stand there as if it were the new one."""
-        self._error = self._state.words["theatre.no_answer"]
+        self._error, self._failed_after = self._state.words["theatre.no_answer"], self._newest()
         self._draw()
+
+    def _newest(self) -> str:
+        case = self._state.seen.case
+        return case.specimens[-1].specimen_id if case is not None and case.specimens else ""
 
     def _draw(self) -> None:
         specimen, seen = self._state.specimen, self._state.seen
@@ -73,7 +78,8 @@ class AnswerSheet:
         self._actions.set_visibility(alone and not self._error)
         heatmap = specimen is not None and alone and not hidden and kind_of(specimen) is not Kind.NOT_ASSESSABLE
         self._heat_button.set_visibility(heatmap)
-        drawn = (specimen, hidden, self._heat and heatmap, bool(self._error), seen)
+        together = seen if specimen is not None and self._is_tray(specimen) else None
+        drawn = (specimen, hidden, self._heat and heatmap, bool(self._error), together)
         if drawn != self._drawn:
             self._drawn = drawn
             self._draw_body(None if self._error else specimen, hidden=hidden, heat=self._heat and heatmap)
