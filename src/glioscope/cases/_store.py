@@ -81,14 +81,23 @@ class CaseStore:
     folder, database, keys, images, audit, accounts, logins : the parts.
     """
 
-    def __init__(self, folder: Path, database: Database, keys: KeyRing, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        keys: KeyRing,
+        clock: Clock,
+        *,
+        idle_minutes: float,
+        longest_hours: float,
+    ) -> None:
         self.folder = folder
         self.database = database
         self.keys = keys
         self.images = ImageFolder(folder / "images")
         self.audit = AuditTrail(keys.audit_key, folder / "audit.head", clock=clock)
         self.accounts = Accounts(database, self.audit, clock=clock)
-        self.logins = Logins(database, clock=clock)
+        self.logins = Logins(database, idle_minutes=idle_minutes, longest_hours=longest_hours, clock=clock)
         self._clock = clock
 
     @classmethod
@@ -98,6 +107,8 @@ class CaseStore:
         *,
         url: str | None = None,
         create: bool = False,
+        idle_minutes: float = 30.0,
+        longest_hours: float = 12.0,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> Self:
         """Open the store in `folder`, bring an older one up to date and finish erasures that a crash interrupted.
@@ -106,6 +117,7 @@ class CaseStore:
         ----------
         url : of the PostgreSQL database that the store was made with; None: SQLite in the folder.
         create : make the store if there is none.
+        idle_minutes, longest_hours : how long a session lasts without its browser, and in any case.
         clock : the wall clock, in UTC.
 
         Raises
@@ -124,7 +136,7 @@ class CaseStore:
         database = Database(url or sqlite_url(folder))
         try:
             database.migrate()
-            store = cls(folder, database, keys, clock)
+            store = cls(folder, database, keys, clock, idle_minutes=idle_minutes, longest_hours=longest_hours)
             if not made:
                 finish_layout(folder, sqlite=url is None)
             store._finish_erasures()
@@ -142,6 +154,16 @@ class CaseStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def note(self, actor: Actor, action: str, *, case_id: str = "") -> None:
+        """Put into the trail what changes no case: a log-in, light on or off, a phantom check.
+
+        Raises
+        ------
+        InputError : an action that is no word (small letters and "_"): nothing free gets into the trail.
+        """
+        with self._writing() as session:
+            self.audit.append(session, actor, action, case_id=case_id)
 
     def open_case(
         self, actor: Actor, record: CaseRecord, *, data_kind: Literal["real", "simulated"], request_id: str

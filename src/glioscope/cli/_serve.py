@@ -29,7 +29,8 @@ def serve(
     suite: Annotated[Path | None, typer.Option(help="Suite that answers; with --demo that of `make demo`.")] = None,
     store: Annotated[Path | None, typer.Option(help="Folder of the case store; made if it is not there.")] = None,
     url: Annotated[
-        str | None, typer.Option(envvar="GLIOSCOPE_DATABASE", help="PostgreSQL URL, where several theatres share a store.")
+        str | None,
+        typer.Option(envvar="GLIOSCOPE_DATABASE", help="PostgreSQL URL, where several theatres share a store."),
     ] = None,
     registration: Annotated[
         Path | None, typer.Option(help="How the white-light camera lies over the fluorescence camera.")
@@ -62,7 +63,10 @@ def serve(
         raise InputError("give --store, the folder of the case store")
     from glioscope.console import Console, Words, serve_console
 
-    with _store(store, url, demo) as kept, _theatre(unit, folder, kept, registration, chosen, trusted) as theatre:
+    with (
+        _store(store, url, demo, chosen) as kept,
+        _theatre(unit, folder, kept, registration, chosen, trusted) as theatre,
+    ):
         serve_console(Console(theatre, kept, chosen, Words(chosen.language)), ready=lambda url: _say_ready(url, demo))
 
 
@@ -88,12 +92,18 @@ def _settings(path: Path | None, demo: bool, recordings: Path | None, given: dic
 
 
 @contextmanager
-def _store(folder: Path | None, url: str | None, demo: bool) -> "Iterator[CaseStore]":
+def _store(folder: Path | None, url: str | None, demo: bool, settings: "ConsoleSettings") -> "Iterator[CaseStore]":
     from glioscope.cases import COMMAND_LINE, AccountRole, CaseStore
 
     with tempfile.TemporaryDirectory(prefix="glioscope-demo-") as temporary:
         place = folder if folder is not None else Path(temporary) / "store"
-        made = CaseStore.open(place, url=url, create=not place.exists() or not any(place.iterdir()))
+        made = CaseStore.open(
+            place,
+            url=url,
+            create=not place.exists() or not any(place.iterdir()),
+            idle_minutes=settings.idle_minutes,
+            longest_hours=settings.longest_hours,
+        )
         try:
             if demo and not made.accounts.all():
                 from ._serve_demo import PASSWORD

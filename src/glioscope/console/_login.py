@@ -65,7 +65,8 @@ def _health() -> JSONResponse:
 
 class _Door:
     def __init__(self, console: "Console", lookup: LoginLookup, limiter: LoginLimiter, *, tls: bool) -> None:
-        self._accounts, self._logins, self._words = console.store.accounts, console.store.logins, console.words
+        self._store, self._words = console.store, console.words
+        self._accounts, self._logins = console.store.accounts, console.store.logins
         self._lookup, self._limiter, self._tls = lookup, limiter, tls
         self._cookie, self._planted = cookie_name(tls=tls), f"{cookie_name(tls=tls)}-form"
         self._secret = secrets.token_bytes(32)
@@ -154,6 +155,7 @@ class _Door:
         if before:  # whoever was logged in here before is not any more
             await asyncio.to_thread(self._logins.end, before)
             self._lookup.forget(before)
+        await asyncio.to_thread(self._store.note, actor, "log_in")
         token = await asyncio.to_thread(self._logins.start, actor)
         answer = RedirectResponse(wanted or home_of(actor.role), 303)
         answer.set_cookie(self._cookie, token, path="/", secure=self._tls, httponly=True, samesite="strict")

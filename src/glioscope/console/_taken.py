@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, Final
 
 import cv2
@@ -14,7 +13,6 @@ from glioscope.core import Decision, Diagnosis, Frame, ImageError, InputError, R
 from glioscope.devices import FramePair
 from glioscope.imaging import RawImage, SpecimenImages
 from glioscope.runtime import Cascade, draw_heatmap
-from glioscope.runtime._case import Case as DiagnosedCase
 
 _FAST: Final = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
@@ -92,7 +90,7 @@ def diagnose_stored(
     ------
     ImageError : a picture that cannot be read.
     """
-    record, started = specimen.record, perf_counter()
+    record = specimen.record
     before = read_diagnosis(record.diagnosis, specimen.specimen_id)
     pixels = {name: _read_png(data) for name, data in images.items()}
     raw = {
@@ -112,7 +110,7 @@ def diagnose_stored(
         box=before.box,
         outline=before.outline,
     )
-    return cascade._answered([DiagnosedCase(specimen.specimen_id, [shown])], started)[0]
+    return cascade.diagnose_images(shown)
 
 
 def heatmap_png(diagnosis: Diagnosis, task: str, cascade: Cascade) -> bytes:

@@ -260,6 +260,7 @@ class Theatre:
                 cascade=self._cascade,
             )
             self._shelf.keep(result)
+        self.store.note(actor, "phantom_check", case_id=self.case_id or "")
         self._recording.event("phantom_check", account=actor.account, verdict=result.verdict.value)
         self.tell("phantom", {"verdict": result.verdict.value})
         return result
@@ -272,11 +273,14 @@ class Theatre:
         NotAllowed : the role may not.
         DeviceError : no laser, or its keeper refuses, with the reason; then it is dark and off.
         """
+        actor.check(Action.RUN_UNIT)
+        self.store.note(actor, "light_on", case_id=self.case_id or "")
         self._light.on(actor, owner)
 
     def light_off(self, actor: Actor) -> None:
         """Dark and off, for whoever may watch. Raises NotAllowed."""
         self._light.off(actor)
+        self.store.note(actor, "light_off", case_id=self.case_id or "")
 
     def clear_fault(self, actor: Actor) -> None:
         """The operator has seen the laser's fault. Raises NotAllowed, or DeviceError while its cause stands."""

@@ -139,6 +139,10 @@ class Cascade:
         found = specimens_in_frames(fl, wl, dark=dark, flat=flat, name=tray_id, field_mm=field)
         return self._answered([Case(images.specimen_id, [images]) for images in found], started)
 
+    def diagnose_images(self, images: SpecimenImages) -> Diagnosis:
+        """Diagnose one specimen that is cut already, or found again in its frame. Never raises for an image."""
+        return self._answered([Case(images.specimen_id, [images])], perf_counter())[0]
+
     def diagnose_files(self, sources: SpecimenSource | Sequence[SpecimenSource]) -> Diagnosis:
         """Diagnose one specimen from files: one image set, or several.
 
