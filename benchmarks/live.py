@@ -154,15 +154,15 @@ def rss_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
-def watch(page: Page, pid: int, seconds: float) -> dict[str, Any]:
+def watch(page: Page, pid: int, seconds: float, every_s: float) -> dict[str, Any]:
     """Take specimens for so long; what was seen."""
     began, begun, memory = time.monotonic(), lost_so_far(page), list[tuple[float, float]]()
-    painted, due, told, dark = page.evaluate(LOOK)["painted"], EVERY_S / 2, 60.0, 0
+    painted, due, told, dark = page.evaluate(LOOK)["painted"], every_s / 2, 60.0, 0
     while (passed := time.monotonic() - began) < seconds:
         memory.append((passed, rss_mb(pid)))
         if passed >= due:
             dark += take(page)
-            due += EVERY_S
+            due += every_s
         if passed >= told:
             told += 60.0
             print(f"{passed:4.0f} s: {page.evaluate(LOOK)}, {memory[-1][1]:.0f} MB", flush=True)
@@ -176,6 +176,8 @@ def watch(page: Page, pid: int, seconds: float) -> dict[str, Any]:
         "paint_p99_ms": looked["p99_ms"],
         "rss_growth_mb": growth_mb(memory),
         "answer_p95_ms": round(float(np.percentile(times, 95)), 1) if times else None,
+        "answer_p50_ms": round(float(np.median(times)), 1) if times else None,
+        "answers_slowest_ms": [round(each) for each in sorted(times)[-5:]],
         "answers": len(times),
         "answers_failed": len(answers) - len(times),
         "light_lost": dark,
@@ -196,6 +198,7 @@ def growth_mb(memory: list[tuple[float, float]]) -> float | None:
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--seconds", type=float, default=600.0)
+    arguments.add_argument("--every", type=float, default=EVERY_S, help="seconds from specimen to specimen")
     options = arguments.parse_args()
     if not Path(CHROMIUM).exists():
         sys.exit(f"{CHROMIUM} is not here: make system installs it")
@@ -205,7 +208,7 @@ def main() -> None:
         with serve_for_bench(folder) as (address, pid), sync_playwright() as started:
             browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             try:
-                result = watch(open_theatre(browser, address), pid, options.seconds)
+                result = watch(open_theatre(browser, address), pid, options.seconds, options.every)
             finally:
                 browser.close()
     finally:

@@ -1,8 +1,8 @@
 """Cases on disk: what was taken, what was said of it, its pictures, and the trail of who did what.
 
-In: records and pictures (`CaseStore`). Out: cases as they are now, an export that `cohort` reads (contract 1), backups.
-Each case is sealed under a key of its own (`_keys`); nothing is changed once it is written (`_records`); who may do what
-is one table (`_roles`). No web here: next room up is `console`, and whatever else needs cases.
+In: records and pictures (`CaseStore`). Out: cases as they are now, an export that `cohort` reads (contract 1),
+backups. Each case is sealed under a key of its own (`_keys`); nothing is changed once it is written (`_records`); who
+may do what is one table (`_roles`). No web here: next room up is `console`, and whatever else needs cases.
 """
 
 from ._accounts import Account, Accounts, LoginLimiter, TooManyAttempts

@@ -2,7 +2,9 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +19,25 @@ from ._app import app
 if TYPE_CHECKING:
     from glioscope.cases import CaseStore
     from glioscope.console import ConsoleSettings, Theatre
+    from glioscope.devices import ImagingUnit
+    from glioscope.runtime import Cascade
+
+    from ._serve_demo import DemoPlate
 
 _DEMO_SUITE = Path("demo/probe/suite")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be opened; without a unit the simulated one."""
+
+    unit: Path | None
+    suite: Path
+    store: Path | None
+    url: str | None
+    registration: Path | None
+    trusted: Path | None
+    demo: bool
 
 
 @app.command()
@@ -61,13 +80,7 @@ def serve(
         raise InputError(f"{folder or '--suite'}: is no suite{hint}")
     if store is None and not demo:
         raise InputError("give --store, the folder of the case store")
-    from glioscope.console import Console, Words, serve_console
-
-    with (
-        _store(store, url, demo, chosen) as kept,
-        _theatre(unit, folder, kept, registration, chosen, trusted) as theatre,
-    ):
-        serve_console(Console(theatre, kept, chosen, Words(chosen.language)), ready=lambda url: _say_ready(url, demo))
+    _serve(_Wanted(unit, folder, store, url, registration, trusted, demo), chosen)
 
 
 def _settings(path: Path | None, demo: bool, recordings: Path | None, given: dict[str, object]) -> "ConsoleSettings":
@@ -91,64 +104,84 @@ def _settings(path: Path | None, demo: bool, recordings: Path | None, given: dic
         raise InputError(f"--{first['loc'][0]} {first['input']!r}: {first['msg']}") from error
 
 
+def _serve(wanted: "_Wanted", settings: "ConsoleSettings") -> None:
+    """Open everything and serve; suite, store and unit beside the import of the pages, which takes as long."""
+    from glioscope.runtime import Cascade, RuntimeSettings
+
+    with ExitStack() as held, ThreadPoolExecutor(2, "start") as aside:
+        runtime = RuntimeSettings(trusted_keys=wanted.trusted, field_mm=settings.theatre.field_mm)
+        cascade = aside.submit(Cascade.load, wanted.suite, runtime)
+        from glioscope.console import Console, Words, import_pages, serve_console
+
+        theatre = aside.submit(_start, wanted, settings, cascade, held)
+        import_pages()
+        running = theatre.result()
+        console = Console(running, running.store, settings, Words(settings.language))
+        serve_console(console, ready=lambda address: _say_ready(address, wanted.demo))
+
+
+def _start(wanted: "_Wanted", settings: "ConsoleSettings", cascade: "Future[Cascade]", held: ExitStack) -> "Theatre":
+    """The theatre at work on its store; `held` closes both."""
+    from glioscope.console import Theatre
+    from glioscope.imaging import read_registration
+
+    store = held.enter_context(_store(wanted, settings))
+    known = None if wanted.registration is None else read_registration(wanted.registration)
+    made, plate = _unit(wanted.unit)
+    if plate is not None:
+        from ._serve_demo import demo_registration
+
+        known = known or demo_registration()
+    theatre = Theatre(
+        made, cascade.result(), store, settings.theatre, suite=wanted.suite, registration=known, simulator=plate
+    )
+    theatre.start()
+    held.callback(theatre.close)
+    return theatre
+
+
+def _unit(path: Path | None) -> "tuple[ImagingUnit, DemoPlate | None]":
+    """The unit, nothing staged; without settings the simulated one, and the plate that it looks at."""
+    if path is not None:
+        from ._devices import open_unit, unit_settings
+
+        return open_unit(unit_settings(path, demo=False)), None
+    from ._serve_demo import DemoPlate, demo_unit
+
+    plate = DemoPlate()
+    return demo_unit(plate), plate
+
+
 @contextmanager
-def _store(folder: Path | None, url: str | None, demo: bool, settings: "ConsoleSettings") -> "Iterator[CaseStore]":
-    from glioscope.cases import COMMAND_LINE, AccountRole, CaseStore
+def _store(wanted: "_Wanted", settings: "ConsoleSettings") -> "Iterator[CaseStore]":
+    from glioscope.cases import CaseStore
 
     with tempfile.TemporaryDirectory(prefix="glioscope-demo-") as temporary:
-        place = folder if folder is not None else Path(temporary) / "store"
+        place = wanted.store if wanted.store is not None else Path(temporary) / "store"
         made = CaseStore.open(
             place,
-            url=url,
+            url=wanted.url,
             create=not place.exists() or not any(place.iterdir()),
             idle_minutes=settings.idle_minutes,
             longest_hours=settings.longest_hours,
         )
-        try:
-            if demo and not made.accounts.all():
-                from ._serve_demo import PASSWORD
-
-                for role in AccountRole:
-                    made.accounts.create(COMMAND_LINE, str(role), role, PASSWORD)
+        with made:
+            if wanted.demo and not made.accounts.all():
+                _make_demo_accounts(made)
             if not made.accounts.all():
                 raise InputError(
                     f"{place}: nobody can log in yet; glioscope cases account-add {place} NAME --role administrator"
                 )
             yield made
-        finally:
-            made.close()
 
 
-@contextmanager
-def _theatre(
-    unit: Path | None,
-    suite: Path,
-    store: "CaseStore",
-    registration: Path | None,
-    settings: "ConsoleSettings",
-    trusted: Path | None,
-) -> "Iterator[Theatre]":
-    from glioscope.console import Theatre
-    from glioscope.imaging import read_registration
-    from glioscope.runtime import Cascade, RuntimeSettings
+def _make_demo_accounts(store: "CaseStore") -> None:
+    from glioscope.cases import COMMAND_LINE, AccountRole
 
-    cascade = Cascade.load(suite, RuntimeSettings(trusted_keys=trusted, field_mm=settings.theatre.field_mm))
-    known = None if registration is None else read_registration(registration)
-    if unit is not None:
-        from ._devices import open_unit, unit_settings
+    from ._serve_demo import PASSWORD
 
-        made, plate = open_unit(unit_settings(unit, demo=False)), None
-    else:
-        from ._serve_demo import DemoPlate, demo_registration, demo_unit
-
-        plate = DemoPlate()
-        made, known = demo_unit(plate), known or demo_registration()
-    theatre = Theatre(made, cascade, store, settings.theatre, suite=suite, registration=known, simulator=plate)
-    theatre.start()
-    try:
-        yield theatre
-    finally:
-        theatre.close()
+    for role in AccountRole:
+        store.accounts.create(COMMAND_LINE, str(role), role, PASSWORD)
 
 
 def _say_ready(url: str, demo: bool) -> None:

@@ -1,7 +1,7 @@
 """All pages, the live view and the interface for programs, put together and served."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
@@ -9,10 +9,26 @@ if TYPE_CHECKING:
     from ._console import Console
 
 
+def import_pages() -> tuple[Any, ...]:
+    """The modules of the pages; the first call takes a second, in which other things may be opened."""
+    # Imported here: a program that needs the theatre alone does not wait for the web.
+    from glioscope.console import (  # noqa: F401
+        _page_accounts,
+        _page_audit,
+        _page_case,
+        _page_cases,
+        _page_specimen,
+        _page_theatre,
+        _page_unit,
+        _server,
+    )
+
+    return _page_theatre, _page_cases, _page_case, _page_specimen, _page_unit, _page_accounts, _page_audit
+
+
 def make_app(console: "Console") -> FastAPI:
     """The application, without the guard: `make_server` puts that round it."""
-    # Imported here: a program that needs the theatre alone does not wait for the web.
-    from . import _page_accounts, _page_audit, _page_case, _page_cases, _page_specimen, _page_theatre, _page_unit
+    pages = import_pages()
     from ._api import add_api
     from ._live_socket import add_live
     from ._pictures import add_pictures
@@ -22,7 +38,7 @@ def make_app(console: "Console") -> FastAPI:
     add_live(app, console)
     add_api(app, console)
     add_pictures(app, console)
-    for page in (_page_theatre, _page_cases, _page_case, _page_specimen, _page_unit, _page_accounts, _page_audit):
+    for page in pages:
         page.add_pages(console)
     return app
 
