@@ -87,6 +87,8 @@ def status_of(**changed: Any) -> TheatreStatus:
 class PlateTheatre:
     """Cameras that give one plate again and again, as fast as they are told."""
 
+    busy = False
+
     def __init__(self, rate: float = 25.0) -> None:
         self.rate, self.status_of = rate, status_of()
         self.beats: list[str] = []

@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,6 +100,7 @@ class CaseStore:
         self.accounts = Accounts(database, self.audit, clock=clock)
         self.logins = Logins(database, idle_minutes=idle_minutes, longest_hours=longest_hours, clock=clock)
         self._clock = clock
+        self._aside = ThreadPoolExecutor(len(SLOTS) + 1, "case store")
 
     @classmethod
     def open(
@@ -146,7 +148,8 @@ class CaseStore:
         return store
 
     def close(self) -> None:
-        """Close the connections to the database."""
+        """Finish what is under way, and close the connections to the database."""
+        self._aside.shutdown()
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -255,9 +258,12 @@ class CaseStore:
             _refuse_closed(_case_row(session, case_id))
         key = self.keys.case(case_id)
         sizes = {slot: len(data) for slot, data in images.items()}
-        names = {slot: self.images.put(key, data) for slot, data in images.items()}
+        # Side by side, for each waits for the disk.
+        kept_aside = {slot: self._aside.submit(self.images.put, key, data) for slot, data in images.items()}
+        wait(kept_aside.values())
+        names = {slot: kept.result() for slot, kept in kept_aside.items()}
         kept = record.model_copy(update={"images": names})
-        with self._writing() as session:
+        with self._writing(urgent=True) as session:
             if _known(session, SpecimenRow, request_id):
                 row = None
             else:
@@ -437,10 +443,19 @@ class CaseStore:
         return backup_store(self, Path(to))
 
     @contextmanager
-    def _writing(self) -> Iterator[Session]:
-        """Give a write transaction; afterwards the head of the trail is noted, which may fail and lag without harm."""
+    def _writing(self, *, urgent: bool = False) -> Iterator[Session]:
+        """Give a write transaction; afterwards the head of the trail is noted, which may fail and lag without harm.
+
+        What is urgent does not wait for that.
+        """
         with self.database.writing() as session:
             yield session
+        if urgent:
+            self._aside.submit(self._note_head)
+        else:
+            self._note_head()
+
+    def _note_head(self) -> None:
         try:
             with self.database.session() as session:
                 self.audit.note_head(session)

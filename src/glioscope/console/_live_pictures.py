@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ from glioscope.devices import FramePair
 from ._live_scale import LiveScale, default_scale
 from ._status import TheatreStatus
 
+_PASSED: Final = 2
+"""While a specimen is taken, so many pairs are passed over for each that is drawn: the answer comes first."""
 _LOOK_S = 0.004
 _AGAIN_S = 0.1
 _FL_QUALITY, _WL_QUALITY = 90, 85
@@ -23,7 +25,11 @@ _WHITE_LEVEL = 65535
 
 
 class LiveTheatre(Protocol):
-    """What the live view needs of the theatre."""
+    """What the live view needs of the theatre; `busy` while a specimen is taken."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a specimen is being taken now."""
 
     def newest(self) -> FramePair | None:
         """The newest good pair."""
@@ -120,6 +126,8 @@ class LivePictures:
         self._wanted.set()
 
     def _run(self) -> None:
+        passed: FramePair | None = None
+        n_passed = 0
         try:
             while self._watched():
                 self._wanted.wait()
@@ -127,6 +135,12 @@ class LivePictures:
                 if pair is None or (self._newest is not None and pair is self._newest.pair):
                     time.sleep(_LOOK_S)
                     continue
+                if self._theatre.busy and pair is not passed and n_passed < _PASSED:
+                    passed, n_passed = pair, n_passed + 1
+                if pair is passed:
+                    time.sleep(_LOOK_S)
+                    continue
+                n_passed = 0
                 self._wanted.clear()
                 self._draw(pair)
         except BaseException as error:

@@ -23,6 +23,8 @@ from ._sessions import login_of
 if TYPE_CHECKING:
     from ._taken import Taken
 
+_AFTER_ANSWER_S: Final = 0.25
+"""The case is read again a moment after the news: the answer of a key press comes first."""
 SHEETS: Final = ("answer", "map", "first", "timeline")
 """On a small screen one is seen at a time; on a large one all of them."""
 
@@ -154,6 +156,7 @@ class TheatrePage:
     async def _follow(self, client: Client, news: asyncio.Event) -> None:
         while True:
             await news.wait()
+            await asyncio.sleep(_AFTER_ANSWER_S)
             news.clear()
             with client:
                 await self.refresh()

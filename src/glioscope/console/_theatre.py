@@ -163,6 +163,11 @@ class Theatre:
         return read_status(parts, self.newest(), self.settings, registered=is_registered, taking=self._taking.busy)
 
     @property
+    def busy(self) -> bool:
+        """Whether a specimen is being taken now."""
+        return self._taking.busy
+
+    @property
     def case_id(self) -> str | None:
         """The case that is open here; None: none."""
         return self._case.case_id
