@@ -140,8 +140,10 @@ class Viewer:
         while True:
             if len(self._under_way) < _UNDER_WAY:
                 self._server.pictures.want()
+            # Not `wait_for`: in Python 3.11 it can swallow the cancellation with which this job is ended.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _STATUS_S)
+                async with asyncio.timeout(_STATUS_S):
+                    await self._changed.wait()
             self._changed.clear()
             picture = self._due()
             if picture is not None or time.monotonic() - self._said_s >= _STATUS_S:
