@@ -26,7 +26,7 @@ def _seed_case(store: CaseStore, patient: str, rows: pd.DataFrame, folder: Path)
         consent=True,
         icg_mg_per_kg=1.0,
         icg_given_at=datetime(2026, 1, 1, tzinfo=UTC),
-        who_edition=str(rows["who_edition"].dropna().iloc[0]) if rows["who_edition"].notna().any() else "2016",
+        who_edition="2016",
     )
     case = store.open_case(OPERATOR, record, data_kind="simulated", request_id=f"seed-{patient}")
     for row in rows.itertuples():
