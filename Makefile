@@ -67,6 +67,7 @@ reproduce: $(STAMP)
 pictures: $(STAMP)
 	$(BIN)/python benchmarks/pictures.py
 	$(BIN)/python benchmarks/pictures_devices.py
+	GLIOSCOPE_PICTURES=docs/images $(BIN)/pytest -q tests/console/test_end_to_end.py
 
 bench-latency bench-throughput bench-explain: $(PEER)
 

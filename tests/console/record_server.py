@@ -27,7 +27,7 @@ from glioscope.console import Console, ConsoleSettings, Theatre, Words, serve_co
 from glioscope.core import GlioscopeError
 
 from .guarded import Browser
-from .theatres import DEMO_SUITE, lit, make_theatre, new_request
+from .theatres import lit, make_theatre, new_request, served_suite
 
 PASSWORD = "correct horse battery"
 OPERATOR = Actor("operator", AccountRole.OPERATOR)
@@ -74,8 +74,8 @@ def client(account: str) -> Browser:
 
 @contextmanager
 def _served(folder: Path) -> Iterator[Served]:
-    if not (DEMO_SUITE / "suite.json").is_file():
-        pytest.skip(f"no suite in {DEMO_SUITE}: `make demo` makes it")
+    if not (served_suite() / "suite.json").is_file():
+        pytest.skip(f"no suite in {served_suite()}: `make demo` makes it")
     command = [sys.executable, "-m", "tests.console.record_server", str(folder)]
     program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     timer = threading.Timer(START_S, program.kill)

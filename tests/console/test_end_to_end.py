@@ -147,7 +147,6 @@ def take_eight(walk):
         heatmap.click()
         walk.page.get_by_text(re.compile("not where tumour is")).wait_for()
         walk.picture("heatmap")
-        walk.press("Hide heatmap")
 
 
 def press_over_an_empty_plate(walk):

@@ -21,7 +21,6 @@ from glioscope.devices import CameraFault, open_case, read_phantom
 from ..suites import copy_suite, lenient_suite
 from .theatres import (
     ADMINISTRATOR,
-    DEMO_SUITE,
     OPERATOR,
     PATHOLOGIST,
     SURGEON,
@@ -29,6 +28,7 @@ from .theatres import (
     make_theatre,
     new_request,
     record,
+    served_suite,
     switch_on,
 )
 
@@ -45,8 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def theatre(folder: Path, request: pytest.FixtureRequest) -> Iterator[Theatre]:
     """Lit, with one specimen under it; answered by the demo's suite, or a tiny one that answers whatever it sees."""
-    if (DEMO_SUITE / "suite.json").is_file():
-        suite = copy_suite(DEMO_SUITE, folder / "suite")
+    if (served_suite() / "suite.json").is_file():
+        suite = copy_suite(served_suite(), folder / "suite")
     else:
         suite = lenient_suite(request.getfixturevalue("tiny_suite"), folder / "suite")
     with make_theatre(folder, suite=suite, recordings=folder / "recordings", take_timeout_s=4.0) as made, lit(made):

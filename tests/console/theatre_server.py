@@ -15,7 +15,7 @@ import pytest
 from glioscope.cases import COMMAND_LINE, AccountRole, Actor, CaseStore
 from glioscope.console import Console, ConsoleSettings, Words, serve_console
 
-from .theatres import DEMO_SUITE, make_theatre
+from .theatres import make_theatre, served_suite
 
 PASSWORD = "correct horse battery"
 START_S = 120
@@ -32,8 +32,8 @@ class TheatreServed:
 @contextmanager
 def theatre_served(folder: Path) -> Iterator[TheatreServed]:
     """A running server over a new store with an account a role, named after it."""
-    if not (DEMO_SUITE / "suite.json").is_file():
-        pytest.skip(f"no suite in {DEMO_SUITE}: `make demo` makes it")
+    if not (served_suite() / "suite.json").is_file():
+        pytest.skip(f"no suite in {served_suite()}: `make demo` makes it")
     command = [sys.executable, "-m", "tests.console.theatre_server", str(folder)]
     program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     timer = threading.Timer(START_S, program.kill)

@@ -1,5 +1,6 @@
 """A theatre for tests: the simulated DEMO unit over a plate that can be laid anew, a suite, a store in a folder."""
 
+import os
 import threading
 import time
 import uuid
@@ -22,11 +23,16 @@ OPERATOR = Actor("op-1", AccountRole.OPERATOR)
 SURGEON = Actor("surgeon-1", AccountRole.SURGEON)
 PATHOLOGIST = Actor("patho-1", AccountRole.PATHOLOGIST)
 ADMINISTRATOR = Actor("admin-1", AccountRole.ADMINISTRATOR)
-DEMO_SUITE = Path(__file__).parents[2] / "demo" / "probe" / "suite"
+_DEMO = Path(__file__).parents[2] / "demo" / "probe" / "suite"
 
 
 PATIENT = {"timeout_ms": 50.0, "lease_ms": 200.0, "range_ms": 1000.0, "settle_ms": 100.0, "weak_ms": 1000.0}
 """Limits of the keeper that a machine busy with other tests keeps; the heartbeat's stays as it is."""
+
+
+def served_suite() -> Path:
+    """That of `make demo`; where it was not made, the tiny one that `conftest` names (see `suite_for_servers`)."""
+    return Path(os.environ.get("GLIOSCOPE_TEST_SUITE", _DEMO))
 
 
 def patient_unit(plate: DemoPlate) -> ImagingUnit:
@@ -77,7 +83,7 @@ def make_theatre(
     suite : by default that of `make demo`; where there is none, the test is skipped.
     store : one that is open already; it is not closed here.
     """
-    chosen = suite or DEMO_SUITE
+    chosen = suite or served_suite()
     if not (chosen / "suite.json").is_file():
         pytest.skip(f"no suite in {chosen}: `make demo` makes it")
     wanted = theatre_settings(**settings)

@@ -21,9 +21,11 @@ from ._console import Console
 from ._errors import status_of
 from ._live_messages import live_owner
 from ._sessions import login_of
+from ._visible import visible
 
 T = TypeVar("T")
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{8,64}$")]
+_OPINIONS = ("reading", "pathology")
 Identifier = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
@@ -145,6 +147,7 @@ def _case_writing(console: Console) -> APIRouter:
         """Correct, annotate, withdraw, read, or enter pathology."""
         actor = console.actor(login_of(request))
         found = store.add_entry(actor, specimen_id, body.said, request_id=body.request_id)
+        theatre.tell("entry", {"specimen_id": specimen_id})
         return specimen_json(console, found, store.case(found.case_id), actor)
 
     return router
@@ -200,11 +203,14 @@ def case_json(console: Console, case: Case, actor: Actor) -> dict[str, Any]:
 
 
 def specimen_json(console: Console, specimen: Specimen, case: Case, actor: Actor) -> dict[str, Any]:
-    """A specimen as plain types; `revealed` tells whether its answer is in it."""
+    """A specimen as plain types; `revealed` tells whether its answer is in it. Opinions that are owed are left out."""
+    seen = visible(console.theatre, specimen, case, actor)
     shown = specimen.model_dump(mode="json")
-    shown["revealed"] = console.theatre.revealed(specimen, case, actor)
-    if not shown["revealed"]:
+    shown["revealed"] = seen.answer
+    if not seen.answer:
         shown["record"]["diagnosis"] = {}
+    if not seen.opinions:
+        shown["entries"] = [e for e in shown["entries"] if e["said"]["kind"] not in _OPINIONS]
     return shown
 
 
