@@ -120,6 +120,10 @@ def light_on(page: Page) -> bool:
     if page.locator(LIT).count():
         return False
     for _ in range(LIGHT_TRIALS):
+        cleared = page.get_by_role("button", name=WORDS["theatre.light.clear"], exact=True)
+        if cleared.is_visible():
+            cleared.click()
+            page.wait_for_timeout(500)
         page.get_by_role("button", name=WORDS["theatre.light.switch_on"], exact=True).click()
         page.wait_for_timeout(2000)
         if page.locator(LIT).count():

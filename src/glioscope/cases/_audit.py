@@ -77,6 +77,11 @@ class AuditTrail:
         self._clock = clock
         self._genesis = hmac.digest(key, _GENESIS, "sha256").hex()
 
+    @property
+    def genesis(self) -> str:
+        """What the first link hangs on; another in another store."""
+        return self._genesis
+
     def append(
         self, session: Session, actor: Actor, action: str, *, case_id: str = "", specimen_id: str = "", digest: str = ""
     ) -> None:

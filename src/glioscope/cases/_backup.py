@@ -18,9 +18,10 @@ from sqlmodel import SQLModel, col
 
 from glioscope.core import InputError, atomic_folder, write_text
 
+from ._check import ORPHAN
 from ._database import Database
 from ._keys import sync_folder
-from ._tables import ImageRow
+from ._tables import CaseRow, ImageRow
 
 if TYPE_CHECKING:
     from ._store import CaseStore
@@ -132,7 +133,7 @@ def restore(backup: Path | str, to: Path | str, *, url: str | None = None, damag
     try:
         with atomic_folder(to) as copy:
             _copy_files(backup, copy, _all_files(backup))
-            problems = _problems(copy)
+            problems = [problem for problem in _problems(copy) if not problem.startswith(ORPHAN)]
             if problems and not damaged:
                 more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
                 raise InputError(f"the backup {backup} is damaged: {problems[0]}{more}")
@@ -179,7 +180,10 @@ def _copy_store(store: "CaseStore", copy: Path) -> list[str]:
     database = Database(sqlite_url(copy))
     with closing(database), database.session() as session:
         names = session.execute(select(col(ImageRow.name))).scalars().all()
-    keys = sorted(path.relative_to(store.folder) for path in (store.folder / "keys").iterdir())
+        cases = set(session.execute(select(col(CaseRow.case_id))).scalars().all())
+    # Not the key of a case that is being opened just now: its row is not in the copy.
+    files = (path for path in (store.folder / "keys").iterdir() if path.suffix != ".key" or path.stem in cases)
+    keys = sorted(path.relative_to(store.folder) for path in files)
     own_key = [store.keys.master_file.name] if store.keys.master_file.parent == store.folder else []
     _copy_files(store.folder, copy, [*own_key, *map(str, keys)])
     _copy_files(store.folder, copy, (f"images/{name[:2]}/{name}" for name in names if not store.images.damaged(name)))

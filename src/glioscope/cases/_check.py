@@ -89,10 +89,12 @@ def check_store(store: "CaseStore") -> list[str]:
     """
     folder_names = set(store.images.names())  # before the rows: a picture is there before its row
     key_files = _key_files(store.folder)
+    with store.database.session() as fresh:  # what is verified may not be older than the head
+        trail = list(store.audit.verify(fresh).problems)
     with store.database.session() as session:
         case_ids = session.exec(select(CaseRow.case_id).order_by(CaseRow.case_id)).all()
         image_rows = {row.name: row.case_id for row in session.exec(select(ImageRow)).all()}
-        problems = store.database.problems(session) + list(store.audit.verify(session).problems)
+        problems = store.database.problems(session) + trail
         for case_id in case_ids:
             problems += _CaseCheck(store, session, case_id).problems()
     problems += [damage for name in sorted(image_rows) if (damage := store.images.damaged(name))]

@@ -26,6 +26,7 @@ from ._export_rows import (
 from ._keys import CaseErased
 from ._records import Case, Specimen
 from ._roles import Action, Actor
+from ._tables import CaseRow
 
 if TYPE_CHECKING:
     from ._store import CaseStore
@@ -235,6 +236,9 @@ def _leave_trace(store: "CaseStore", actor: Actor, export: _Export, digest: str)
     """A link for each case that leaves the store, with the hash of the manifest, before the folder appears."""
     with store.database.writing() as session:
         for case in export.cases:
+            row = session.get(CaseRow, case.case_id)
+            if row is None or row.erased_at is not None or row.version != case.version:
+                raise InputError(f"case {case.case_id} was erased or amended during the export: start again")
             store.audit.append(session, actor, Action.EXPORT, case_id=case.case_id, digest=digest)
     with store.database.session() as session:
         store.audit.note_head(session)

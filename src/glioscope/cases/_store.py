@@ -52,9 +52,11 @@ from ._records import (
     SpecimenRecord,
 )
 from ._roles import Action, Actor
-from ._tables import CaseRow, EntryRow, ImageRow, SpecimenRow
+from ._tables import AuditRow, CaseRow, EntryRow, ImageRow, SpecimenRow
 
 SLOTS: Final = ("fl", "wl")
+_OF_THE_MACHINE: Final = ("unit", "unit_settings", "suite", "suite_sha256", "software")
+"""What is no person's to amend: as it was when the case was opened."""
 _MOST_AT_ONCE: Final = 1000
 _LONGEST_REASON: Final = 2000
 _LOG: Final = logging.getLogger("glioscope.cases")
@@ -139,6 +141,7 @@ class CaseStore:
         try:
             database.migrate()
             store = cls(folder, database, keys, clock, idle_minutes=idle_minutes, longest_hours=longest_hours)
+            store._refuse_another()
             if not made:
                 finish_layout(folder, sqlite=url is None)
             store._finish_erasures()
@@ -157,6 +160,13 @@ class CaseStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _refuse_another(self) -> None:
+        """A database goes with one folder: under other keys its trail would be broken for good."""
+        with self.database.session() as session:
+            first = session.exec(select(AuditRow.previous).where(AuditRow.seq == 1)).first()
+        if first not in (None, self.audit.genesis):
+            raise InputError(f"the database belongs to another case store than {self.folder}: its trail has other keys")
 
     def note(self, actor: Actor, action: str, *, case_id: str = "") -> None:
         """Put into the trail what changes no case: a log-in, light on or off, a phantom check.
@@ -211,6 +221,8 @@ class CaseStore:
                     f" (version {row.version} now, yours was made from {version}): read it again"
                 )
             key = self.keys.case(case_id)
+            before = open_case_record(row, key)
+            record = record.model_copy(update={name: getattr(before, name) for name in _OF_THE_MACHINE})
             row.version += 1
             row.sealed = key.seal(_json(record), case_context(row))
             session.add(row)
@@ -304,7 +316,10 @@ class CaseStore:
             if found and found.specimen_id != specimen_id:
                 raise CaseConflict(f"request {request_id} was made for another specimen already")
             if not found:
-                key = self.keys.case(_case_row(session, specimen.case_id).case_id)
+                case = _case_row(session, specimen.case_id)
+                key = self.keys.case(case.case_id)
+                if isinstance(said, Reading):
+                    said = said.model_copy(update={"before_answer": _is_owed(session, case, key, specimen_id, actor)})
                 row = self._entry_row(actor, specimen.case_id, specimen_id, said.kind, request_id)
                 row.sealed = key.seal(_json(said), entry_context(row))
                 session.add(row)
@@ -533,7 +548,7 @@ class CaseStore:
     def _summary(self, row: CaseRow, n_specimens: int) -> CaseSummary:
         patient_id = None
         if row.erased_at is None:
-            with suppress(CaseErased):  # since the rows were read
+            with suppress(InputError):  # erased since the rows were read, or damaged: `check` says so
                 patient_id = open_case_record(row, self.keys.case(row.case_id)).patient_id
         return CaseSummary(
             case_id=row.case_id,
@@ -665,3 +680,17 @@ def _json(record: Record) -> bytes:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+def _is_owed(session: Session, case: CaseRow, key: CaseKey, specimen_id: str, actor: Actor) -> bool:
+    """Whether a reading comes before its reader could see the answer: a blind case, still open, the first word."""
+    first = select(EntryRow.seq).where(
+        EntryRow.specimen_id == specimen_id, EntryRow.kind == "reading", EntryRow.account == actor.account
+    )
+    never_closed = case.closed_at is None and not _was_closed(session, case.case_id)
+    return open_case_record(case, key).blind_reading and never_closed and session.exec(first).first() is None
+
+
+def _was_closed(session: Session, case_id: str) -> bool:
+    closed = select(AuditRow.seq).where(AuditRow.case_id == case_id, AuditRow.action == Action.CLOSE_CASE)
+    return session.exec(closed).first() is not None

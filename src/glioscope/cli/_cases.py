@@ -105,10 +105,10 @@ def erase(
 
 @cases.command("account-add")
 def account_add(store: StoreArgument, name: NameArgument, role: RoleOption, url: UrlOption = None) -> None:
-    """Make an account. The password is asked for, or read as the first line of standard input."""
+    """Make an account, and the store if there is none. The password is asked for, or is the first line of stdin."""
     from glioscope.cases import COMMAND_LINE
 
-    with open_store(store, url) as kept:
+    with open_store(store, url, create=True) as kept:
         kept.accounts.create(COMMAND_LINE, name, _role(role), _password())
     out.print(f"account {name}: made, {role}")
 

@@ -25,11 +25,11 @@ UrlOption = Annotated[
 ]
 
 
-def open_store(folder: Path, url: str | None) -> "CaseStore":
-    """The store that is there; it is never made here. Raises InputError if there is none."""
+def open_store(folder: Path, url: str | None, *, create: bool = False) -> "CaseStore":
+    """The store that is there, or with `create` a new one. Raises InputError if there is none."""
     from glioscope.cases import CaseStore
 
-    return CaseStore.open(folder, url=url)
+    return CaseStore.open(folder, url=url or None, create=create)
 
 
 @app.command()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from ._serve_demo import DemoPlate
 
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+"""Of malloc.h."""
+_LARGE_BYTES, _ARENAS = 128 * 1024, 4
 _DEMO_SUITE = Path("demo/probe/suite")
 
 
@@ -108,6 +111,7 @@ def _serve(wanted: "_Wanted", settings: "ConsoleSettings") -> None:
     """Open everything and serve; suite, store and unit beside the import of the pages, which takes as long."""
     from glioscope.runtime import Cascade, RuntimeSettings
 
+    _give_memory_back()
     with ExitStack() as held, ThreadPoolExecutor(2, "start") as aside:
         runtime = RuntimeSettings(trusted_keys=wanted.trusted, field_mm=settings.theatre.field_mm)
         cascade = aside.submit(Cascade.load, wanted.suite, runtime)
@@ -160,12 +164,13 @@ def _store(wanted: "_Wanted", settings: "ConsoleSettings") -> "Iterator[CaseStor
         place = wanted.store if wanted.store is not None else Path(temporary) / "store"
         made = CaseStore.open(
             place,
-            url=wanted.url,
-            create=not place.exists() or not any(place.iterdir()),
+            url=(wanted.url or None) if wanted.store is not None else None,
+            create=True,
             idle_minutes=settings.idle_minutes,
             longest_hours=settings.longest_hours,
         )
         with made:
+            made.sweep()
             if wanted.demo and not made.accounts.all():
                 _make_demo_accounts(made)
             if not made.accounts.all():

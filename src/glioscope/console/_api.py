@@ -124,7 +124,9 @@ def _case_writing(console: Console) -> APIRouter:
     def amend_case(request: Request, case_id: Identifier, body: AmendCase) -> dict[str, Any]:
         """Amend a record; an older version is refused."""
         actor = console.actor(login_of(request))
-        return case_json(console, store.amend_case(actor, case_id, body.record, version=body.version), actor)
+        amended = store.amend_case(actor, case_id, body.record, version=body.version)
+        theatre.tell("case", {"case_id": theatre.case_id})
+        return case_json(console, amended, actor)
 
     @router.post("/cases/{case_id}/resume")
     def resume_case(request: Request, case_id: Identifier) -> dict[str, Any]:
@@ -137,9 +139,10 @@ def _case_writing(console: Console) -> APIRouter:
         """Close a case."""
         actor = console.actor(login_of(request))
         if theatre.case_id == case_id:
-            theatre.close_case(actor)
+            theatre.close_case(actor, case_id)
         else:
             store.close_case(actor, case_id)
+            theatre.tell("case", {"case_id": theatre.case_id})
         return {"closed": case_id}
 
     @router.post("/specimens/{specimen_id}/entries", status_code=201)
@@ -215,8 +218,9 @@ def specimen_json(console: Console, specimen: Specimen, case: Case, actor: Actor
 
 
 def _taken_json(console: Console, specimen: Specimen, actor: Actor, took_ms: float) -> dict[str, Any]:
-    case = console.store.case(specimen.case_id)
-    return {**specimen_json(console, specimen, case, actor), "took_ms": round(took_ms, 1)}
+    shown = specimen_json(console, specimen, console.store.case(specimen.case_id), actor)
+    # Only tumours are asked for grade: before a blind reading the time would say something.
+    return {**shown, "took_ms": round(took_ms, 1) if shown["revealed"] else None}
 
 
 def _owner(token: str) -> str:

@@ -164,7 +164,7 @@ class AmendDialog:
 def close_case(console: "Console", actor: Actor, case_id: str) -> None:
     """Close a case; the one that is open in theatre is closed there, so that its recording ends too."""
     if console.theatre.case_id == case_id:
-        console.theatre.close_case(actor)
+        console.theatre.close_case(actor, case_id)
     else:
         console.store.close_case(actor, case_id)
 

@@ -217,7 +217,7 @@ class Viewer:
         if self._frozen is None and not message.skipped:
             self.rate.add()
             self._server.times.add(1000 * (now - sent.picture.ended_s))
-        if message.visible and now - sent.at_s <= _BEAT_S:
+        if message.visible and not message.skipped and now - sent.at_s <= _BEAT_S:
             self._server.console.theatre.beat(self._owner)
 
     def _wish(self, message: PageMessage) -> None:

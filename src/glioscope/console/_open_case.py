@@ -77,19 +77,27 @@ class OpenCase:
                 self._begin(case, unit_settings(self._unit), "")
         return case
 
-    def close(self, actor: Actor) -> None:
-        """Close it in the store, and end its recording. Raises NotAllowed, or InputError where none is open."""
+    def close(self, actor: Actor, wanted: str | None = None) -> None:
+        """Close it in the store, and end its recording.
+
+        Raises
+        ------
+        NotAllowed : the role may not.
+        InputError : none is open, or another than the `wanted` one.
+        """
         actor.check(Action.CLOSE_CASE)
         with self._lock:
-            case_id = self.needed()
+            case_id = self.needed(wanted)
             self._store.close_case(actor, case_id)
             self._recording.event("case_closed", account=actor.account)
             self.leave()
 
-    def needed(self) -> str:
-        """The open case. Raises InputError where none is open."""
+    def needed(self, wanted: str | None = None) -> str:
+        """The open case. Raises InputError where none is open, or another than the `wanted` one."""
         if self.case_id is None:
             raise InputError("no case is open: open one first")
+        if wanted not in (None, self.case_id):
+            raise InputError("another case was opened meanwhile: look at the case line, then press again")
         return self.case_id
 
     def is_gone(self) -> bool:

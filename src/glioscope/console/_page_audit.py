@@ -215,6 +215,7 @@ def erase_typed(console: Console, actor: Actor, case_id: str, typed: str, reason
     if console.theatre.case_id == case_id:
         raise InputError(console.words["admin.erase.open_here"])
     console.store.erase_case(actor, case_id, reason)
+    console.theatre.tell("case", {"case_id": console.theatre.case_id})
 
 
 def case_line(summary: CaseSummary, words: Words) -> str:

@@ -65,10 +65,21 @@ class TheatrePage:
         """Read the case again and draw it."""
         seen = await run.io_bound(self._read)
         if isinstance(seen, Seen):
+            if _is_older(seen, self.state.seen):
+                return  # read before a specimen that is shown already; its own news follows
+            self._leave_sector_behind(seen)
             self.state.seen = seen
             self.draw()
         elif seen is not None:
             say_error(seen)
+
+    def _leave_sector_behind(self, seen: Seen) -> None:
+        """What was chosen in one case is not proposed in another."""
+        before, now = (None if one.case is None else one.case.case_id for one in (self.state.seen, seen))
+        if before != now:
+            self.state.shown = ""
+            if self.state.sector is not None:
+                self._take.choose(self.state.sector)
 
     def draw(self) -> None:
         """Everything that shows the case; what has not changed costs nothing."""
@@ -160,3 +171,10 @@ class TheatrePage:
             news.clear()
             with client:
                 await self.refresh()
+
+
+def _is_older(read: Seen, shown: Seen) -> bool:
+    """Whether a case as it was read lacks specimens that are shown."""
+    if read.case is None or shown.case is None or read.case.case_id != shown.case.case_id:
+        return False
+    return len(read.case.specimens) < len(shown.case.specimens)

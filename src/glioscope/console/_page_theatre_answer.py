@@ -89,7 +89,9 @@ class AnswerSheet:
         if specimen is not None:
             took = self._state.took_ms.get(specimen.specimen_id)
             self._which.set_text(place(specimen.number, specimen.sector, self._state.words))
-            self._took.set_text("" if took is None else self._state.words("theatre.took", ms=round(took)))
+            hidden = specimen.specimen_id in self._state.seen.hidden
+            # Only tumours are asked for grade: before a blind reading the time would say something.
+            self._took.set_text("" if took is None or hidden else self._state.words("theatre.took", ms=round(took)))
 
     def _html(self, specimen: Specimen | None, *, hidden: bool) -> str:
         words = self._state.words

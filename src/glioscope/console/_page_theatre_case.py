@@ -145,15 +145,19 @@ class CaseLine:
     def ask_close(self) -> None:
         """Asked back: one tap must not end an operation."""
         clear_error()
+        asked = self._state.seen.case.case_id if self._state.seen.case is not None else None
         words = self._state.words
         with asking(words["theatre.case.close_question"]) as dialog:
             ui.label(words["theatre.case.close_hint"])
             with ui.element("div").classes("gs-row"):
                 button(words["theatre.case.cancel"], dialog.close, "gs-quiet")
-                button(words["theatre.case.close"], lambda: self._close_case(dialog), "gs-strong").mark("really-close")
+                button(words["theatre.case.close"], lambda: self._close_case(dialog, asked), "gs-strong").mark(
+                    "really-close"
+                )
 
-    async def _close_case(self, dialog: ui.dialog) -> None:
-        if await self._state.act(self._state.console.theatre.close_case):
+    async def _close_case(self, dialog: ui.dialog, case_id: str | None) -> None:
+        theatre = self._state.console.theatre
+        if await self._state.act(lambda actor: theatre.close_case(actor, case_id)):
             dialog.close()
 
 

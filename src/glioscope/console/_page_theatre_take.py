@@ -92,12 +92,13 @@ class TakeControl:
         """A press of key, pedal or button, with the id that the browser gave it."""
         client = context.client
         request_id, tray = _read_press(event.args)
-        theatre, sector = self._state.console.theatre, self._state.sector
+        theatre, sector, case = self._state.console.theatre, self._state.sector, self._state.seen.case
+        case_id = case.case_id if case is not None else None
 
         def work(actor: Any) -> "list[Taken]":
             if tray:
-                return theatre.take_tray(actor, sector=sector, request_id=request_id)
-            return [theatre.take(actor, sector=sector, request_id=request_id)]
+                return theatre.take_tray(actor, sector=sector, request_id=request_id, case_id=case_id)
+            return [theatre.take(actor, sector=sector, request_id=request_id, case_id=case_id)]
 
         if not await self._state.act(work, then=self._taken):
             self._failed()

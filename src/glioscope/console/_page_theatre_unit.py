@@ -46,7 +46,8 @@ class LightControl:
         self.draw()
 
     async def off(self) -> None:
-        """Dark, whoever switched it on."""
+        """Dark, whoever switched it on: before the session is looked up or anything is written."""
+        self._state.console.theatre.dark(self._state.actor)
         await self._state.act(self._state.console.theatre.light_off)
         self.draw()
 

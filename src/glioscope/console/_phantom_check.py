@@ -71,10 +71,13 @@ class PhantomShelf:
                 break
 
     def keep(self, result: PhantomResult) -> None:
-        """Write a result, and have it as the newest. Raises OSError where the disk refuses."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Write a result, and have it as the newest. Raises InputError where the disk refuses."""
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-        write_phantom(self._folder / f"{stamp}.json", result)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_phantom(self._folder / f"{stamp}.json", result)
+        except OSError as error:
+            raise InputError(f"the phantom check cannot be kept in {self._folder}: {error.strerror}") from error
         self.newest, self.fault = result, ""
 
     def status(self, max_age_hours: float) -> PhantomStatus | None:

@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -105,7 +105,7 @@ class Taking:
             self._request_id = ""
             self._lock.release()
 
-    def specimen(self, actor: Actor, sector: int | None, request_id: str) -> Taken:
+    def specimen(self, actor: Actor, sector: int | None, request_id: str, case_id: str | None = None) -> Taken:
         """Take the one specimen that lies there; see `Theatre.take`."""
         pressed_s = time.monotonic()
         self._check(actor, sector)
@@ -113,13 +113,13 @@ class Taking:
             known = self._store.find_request(request_id)
             if known is not None:
                 return self._known(known)
-            press = self._press(actor, sector, pressed_s)
+            press = self._press(actor, sector, pressed_s, case_id)
             shown = press.captured
             diagnosis = self._cascade.diagnose(shown.fl, shown.wl, specimen_id=_new_specimen_id())
             _refuse(diagnosis)
             return self._keep(press, diagnosis, request_id)
 
-    def tray(self, actor: Actor, sector: int | None, request_id: str) -> list[Taken]:
+    def tray(self, actor: Actor, sector: int | None, request_id: str, case_id: str | None = None) -> list[Taken]:
         """Take every specimen that lies there; see `Theatre.take_tray`."""
         pressed_s = time.monotonic()
         self._check(actor, sector)
@@ -127,15 +127,28 @@ class Taking:
             known = self._known_tray(request_id)
             if known:
                 return known
-            press = self._press(actor, sector, pressed_s, tray=request_id)
+            press = self._press(actor, sector, pressed_s, case_id, tray=request_id)
             shown = press.captured
             diagnoses = self._cascade.diagnose_tray(shown.fl, shown.wl, tray_id=_new_specimen_id())
             if not diagnoses:
                 raise CaptureError(NOTHING)
             if len(diagnoses) > _MOST_IN_TRAY:
                 raise CaptureError(f"{len(diagnoses)} specimens lie there, at most {_MOST_IN_TRAY} are taken at once")
-            requests = (_tray_request(request_id, number) for number in range(len(diagnoses)))
-            return [self._keep(press, diagnosis, each) for diagnosis, each in zip(diagnoses, requests, strict=True)]
+            return self._keep_all(press, diagnoses, request_id)
+
+    def _keep_all(self, press: _Press, diagnoses: Sequence[Diagnosis], request_id: str) -> list[Taken]:
+        """Store a tray one by one; where the store fails in between, the sentence says what is there already."""
+        kept: list[Taken] = []
+        for number, diagnosis in enumerate(diagnoses):
+            try:
+                kept.append(self._keep(press, diagnosis, _tray_request(request_id, number)))
+            except InputError as error:
+                if not kept:
+                    raise
+                numbers = ", ".join(str(one.specimen.number) for one in kept)
+                there = f"{len(kept)} of {len(diagnoses)} specimens of this tray are stored (no. {numbers})"
+                raise InputError(f"{there}, the others are not: {error}") from error
+        return kept
 
     def heatmap(self, specimen_id: str, task: str) -> bytes:
         """The map of an answer, PNG; see `Theatre.heatmap`."""
@@ -161,8 +174,8 @@ class Taking:
         if sector is not None and not 1 <= sector <= self._sectors:
             raise InputError(f"sector {sector} is not one of 1 to {self._sectors}")
 
-    def _press(self, actor: Actor, sector: int | None, pressed_s: float, tray: str = "") -> _Press:
-        case_id = self._case.needed()
+    def _press(self, actor: Actor, sector: int | None, pressed_s: float, wanted: str | None, tray: str = "") -> _Press:
+        case_id = self._case.needed(wanted)
         return _Press(actor, case_id, sector, pressed_s, self.captured(pressed_s), tray)
 
     def _keep(self, press: _Press, diagnosis: Diagnosis, request_id: str) -> Taken:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glioscope.cases import Action, Actor, Case, CaseRecord, CaseStore, Reading, Specimen
-from glioscope.core import Frame
+from glioscope.core import Frame, GlioscopeError
 from glioscope.devices import Acquisition, FramePair, ImagingUnit, PhantomResult
 from glioscope.imaging import Registration
 from glioscope.runtime import Cascade
@@ -197,18 +197,19 @@ class Theatre:
         self.tell("case", {"case_id": case.case_id})
         return case
 
-    def close_case(self, actor: Actor) -> None:
-        """Close the case that is open here. Raises NotAllowed, or InputError where none is open."""
-        self._case.close(actor)
+    def close_case(self, actor: Actor, case_id: str | None = None) -> None:
+        """Close the case that is open here. Raises NotAllowed, or InputError where none or another is open."""
+        self._case.close(actor, case_id)
         self.tell("case", {"case_id": None})
 
-    def take(self, actor: Actor, *, sector: int | None, request_id: str) -> Taken:
+    def take(self, actor: Actor, *, sector: int | None, request_id: str, case_id: str | None = None) -> Taken:
         """Take the specimen that lies under the cameras; it is on disk when this returns.
 
         Parameters
         ----------
         sector : of the cavity, from 1; None: not told.
         request_id : of the key press; one that was answered before gives what was stored then.
+        case_id : that the presser sees; where another is open by now, nothing is taken. None: whichever is open.
 
         Raises
         ------
@@ -217,16 +218,18 @@ class Theatre:
         InputError : no case is open, it was closed or erased elsewhere, no such sector, another suite lies on the disk,
             or the store cannot keep it. Nothing was stored.
         """
-        return self._taking.specimen(actor, sector, request_id)
+        return self._taking.specimen(actor, sector, request_id, case_id)
 
-    def take_tray(self, actor: Actor, *, sector: int | None, request_id: str) -> list[Taken]:
+    def take_tray(
+        self, actor: Actor, *, sector: int | None, request_id: str, case_id: str | None = None
+    ) -> list[Taken]:
         """Take every specimen that lies under the cameras, in reading order; all are on disk when this returns.
 
         Raises
         ------
         As `take`; where the store fails in between, those before are kept, and the same request gives those.
         """
-        return self._taking.tray(actor, sector, request_id)
+        return self._taking.tray(actor, sector, request_id, case_id)
 
     def revealed(self, specimen: Specimen, case: Case, actor: Actor) -> bool:
         """Whether this account may see the answer: not while its own blind reading is owed."""
@@ -278,14 +281,21 @@ class Theatre:
         NotAllowed : the role may not.
         DeviceError : no laser, or its keeper refuses, with the reason; then it is dark and off.
         """
-        actor.check(Action.RUN_UNIT)
-        self.store.note(actor, "light_on", case_id=self.case_id or "")
         self._light.on(actor, owner)
+        try:
+            self.store.note(actor, "light_on", case_id=self.case_id or "")
+        except GlioscopeError:  # light that leaves no trace is no light
+            self._light.off(actor)
+            raise
 
     def light_off(self, actor: Actor) -> None:
         """Dark and off, for whoever may watch. Raises NotAllowed."""
-        self._light.off(actor)
+        self.dark(actor)
         self.store.note(actor, "light_off", case_id=self.case_id or "")
+
+    def dark(self, actor: Actor) -> None:
+        """Dark and off at once, without waiting for anything. Raises NotAllowed."""
+        self._light.off(actor)
 
     def clear_fault(self, actor: Actor) -> None:
         """The operator has seen the laser's fault. Raises NotAllowed, or DeviceError while its cause stands."""
