@@ -236,10 +236,18 @@ class Replay:
 
 
 def _calls(log: Path) -> Iterator[tuple[str, list[str], int]]:
-    """System calls that succeeded, from a log of `strace -xx -y`."""
+    """System calls that succeeded, from a log of `strace -f -xx -y`, in the order in which they ended."""
     line = re.compile(r"(\w+)\((.*)\)\s+= (\d+)(?:<.*>)?$")
+    begun: dict[str, str] = {}
     for text in log.read_text(encoding="ascii").splitlines():
-        found = line.match(text)
+        thread, _, told = text.partition(" ")
+        told = told.strip()
+        if told.endswith(" <unfinished ...>"):
+            begun[thread] = told.removesuffix(" <unfinished ...>")
+            continue
+        if told.startswith("<... "):
+            told = begun.pop(thread, "") + told.partition(" resumed>")[2]
+        found = line.match(told)
         if found:
             call, words, result = found.groups()
             yield call, [_plain(word) for word in words.split(", ")], int(result)
@@ -258,7 +266,7 @@ def recorded(tmp_path_factory) -> tuple[Path, list[tuple[str, list[str], int]]]:
         pytest.skip("strace is not installed: make system")
     folder = tmp_path_factory.mktemp("power")
     log = folder / "log"
-    strace = ["strace", "-xx", "-y", "-s", "10000000", "-e", f"trace={CALLS}", "-o", str(log)]
+    strace = ["strace", "-f", "-xx", "-y", "-s", "10000000", "-e", f"trace={CALLS}", "-o", str(log)]
     command = [*strace, sys.executable, "-c", CHILD, str(folder / "store"), "", "a", "0", "8"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=150)
     if "ptrace" in ran.stderr.lower() and ran.returncode != 0:

@@ -84,7 +84,7 @@ def test_a_whole_operation_reads_back_as_it_was_written(store):
     said = [
         (SURGEON, Correction(sector=4, reason="wrong key")),
         (OPERATOR, Annotation(text="necrotic")),
-        (SURGEON, Reading(reader="surgeon-1", reading=1, rating=4)),
+        (SURGEON, Reading(reader="surgeon-1", reading=1, rating=4, before_answer=False)),
         (PATHOLOGIST, Pathology(pathologist="pathologist-1", pathology="tumor", who_grade=4)),
         (PATHOLOGIST, Pathology(pathologist="consensus", consensus=True, pathology="non-tumor")),
     ]
@@ -396,6 +396,7 @@ def test_a_head_that_cannot_be_written_does_not_deny_what_was_stored(lite, monke
 
     monkeypatch.setattr(lite.audit, "note_head", full)
     assert take(lite, case.case_id, "take-1").number == 1
+    lite.close()  # it is written aside
     assert "audit.head was not written" in caplog.text
     monkeypatch.undo()
     assert lite.check() == []
@@ -570,3 +571,33 @@ DIAGNOSIS = {
         for task in ("tumor", "grade", "ki67")
     },
 }
+
+
+def test_only_a_first_reading_in_an_open_blind_case_is_before_the_answer(store):
+    blind = open_case(store, blind_reading=True)
+    plain = store.open_case(
+        OPERATOR, CaseRecord(patient_id="P-9", consent=True), data_kind="simulated", request_id="open-plain"
+    )
+    one, other = take(store, blind.case_id, "take-1"), take(store, plain.case_id, "take-2")
+    late = take(store, blind.case_id, "take-3")
+
+    def read(specimen, request):
+        said = Reading(reader="surgeon-1", reading=1)
+        return store.add_entry(SURGEON, specimen.specimen_id, said, request_id=request).readings[-1].before_answer
+
+    assert read(one, "read-1")
+    assert not read(one, "read-2")
+    assert not read(other, "read-3")
+    store.close_case(OPERATOR, blind.case_id)
+    store.reopen_case(OPERATOR, blind.case_id)
+    assert not read(late, "read-4")
+
+
+def test_the_facts_of_the_machine_are_not_amended(store):
+    case = open_case(store, suite="suite-a", suite_sha256="ab" * 32)
+    amended = store.amend_case(
+        OPERATOR, case.case_id, CaseRecord(patient_id="P-8", consent=True, suite="other"), version=case.version
+    )
+    assert (amended.record.patient_id, amended.record.suite, amended.record.suite_sha256) == (
+        *("P-8", "suite-a", "ab" * 32),
+    )

@@ -102,7 +102,7 @@ class CaseStore:
         self.accounts = Accounts(database, self.audit, clock=clock)
         self.logins = Logins(database, idle_minutes=idle_minutes, longest_hours=longest_hours, clock=clock)
         self._clock = clock
-        self._aside = ThreadPoolExecutor(len(SLOTS) + 1, "case store")
+        self._aside = _pool()
 
     @classmethod
     def open(
@@ -153,6 +153,7 @@ class CaseStore:
     def close(self) -> None:
         """Finish what is under way, and close the connections to the database."""
         self._aside.shutdown()
+        self._aside = _pool()  # a store that is used again opens its connections again, too
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -319,7 +320,8 @@ class CaseStore:
                 case = _case_row(session, specimen.case_id)
                 key = self.keys.case(case.case_id)
                 if isinstance(said, Reading):
-                    said = said.model_copy(update={"before_answer": _is_owed(session, case, key, specimen_id, actor)})
+                    owed = said.before_answer and _is_owed(session, case, key, specimen_id, actor)
+                    said = said.model_copy(update={"before_answer": owed})
                 row = self._entry_row(actor, specimen.case_id, specimen_id, said.kind, request_id)
                 row.sealed = key.seal(_json(said), entry_context(row))
                 session.add(row)
@@ -680,6 +682,11 @@ def _json(record: Record) -> bytes:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+def _pool() -> ThreadPoolExecutor:
+    """Threads for the pictures of a specimen, and one for the head of the trail."""
+    return ThreadPoolExecutor(len(SLOTS) + 1, "case store")
 
 
 def _is_owed(session: Session, case: CaseRow, key: CaseKey, specimen_id: str, actor: Actor) -> bool:

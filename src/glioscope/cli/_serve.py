@@ -1,5 +1,6 @@
 """`serve`: the theatre's console on this machine, for any browser of the theatre's network."""
 
+import ctypes
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -122,6 +123,20 @@ def _serve(wanted: "_Wanted", settings: "ConsoleSettings") -> None:
         running = theatre.result()
         console = Console(running, running.store, settings, Words(settings.language))
         serve_console(console, ready=lambda address: _say_ready(address, wanted.demo))
+
+
+def _give_memory_back() -> None:
+    """Have glibc return frames to the system when they are freed.
+
+    By itself it keeps pictures of half a megabyte in heaps after a while, one for each thread, and the process grows for
+    hours. Elsewhere there is no `mallopt`, and nothing is done.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+    mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def _start(wanted: "_Wanted", settings: "ConsoleSettings", cascade: "Future[Cascade]", held: ExitStack) -> "Theatre":
