@@ -128,8 +128,8 @@ def _serve(wanted: "_Wanted", settings: "ConsoleSettings") -> None:
 def _give_memory_back() -> None:
     """Have glibc return frames to the system when they are freed.
 
-    By itself it keeps pictures of half a megabyte in heaps after a while, one for each thread, and the process grows for
-    hours. Elsewhere there is no `mallopt`, and nothing is done.
+    By itself it keeps pictures of half a megabyte in heaps after a while, one for each thread, and grows for hours.
+    Elsewhere there is no `mallopt`, and nothing is done.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
