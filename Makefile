@@ -56,7 +56,8 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: lint $(PEER) $(ARAVIS)
-	$(BIN)/pytest -q -n 2 --dist worksteal
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not alone"
+	$(BIN)/pytest -q -m alone
 
 demo: $(STAMP)
 	$(BIN)/python benchmarks/demo.py --out demo $(ARGS)

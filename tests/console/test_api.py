@@ -12,7 +12,7 @@ from .fuzzed import fuzz
 from .record_server import OPERATOR, PASSWORD, PATHOLOGIST, SECOND, SURGEON, add_specimen, case_record, client, served
 from .theatres import new_request
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def headers(account):

@@ -18,7 +18,7 @@ from .theatres import OPERATOR, PATHOLOGIST, SURGEON, patient_unit
 DARK_WITHIN_S = 0.6
 """After the last beat: half a second of the keeper's own limit, and one turn of everything."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

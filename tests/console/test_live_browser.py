@@ -12,6 +12,7 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium (make system)"),
 ]

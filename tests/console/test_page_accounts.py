@@ -14,6 +14,8 @@ from glioscope.core import InputError
 from .guarded import Browser
 from .record_server import OPERATOR, add_specimen, browser_page, case_record, chromium, new_request, served
 
+pytestmark = pytest.mark.alone
+
 WORDS = Words()
 GOOD = "a long enough pass phrase"
 

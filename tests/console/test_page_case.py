@@ -28,6 +28,8 @@ from .record_server import (
     served,
 )
 
+pytestmark = pytest.mark.alone
+
 WORDS = Words()
 ALL, NOTHING = Visible(answer=True, opinions=True), Visible(answer=False, opinions=False)
 

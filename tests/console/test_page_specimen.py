@@ -27,6 +27,8 @@ from .record_server import (
     served,
 )
 
+pytestmark = pytest.mark.alone
+
 WORDS = Words()
 
 

@@ -10,7 +10,7 @@ from glioscope.cases import AccountRole
 from .record_server import chromium
 from .theatre_server import theatre_page, theatre_served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 PATIENCE_S = 45
 
 

@@ -26,6 +26,8 @@ from glioscope.console._server import add_nicegui, make_server, new_app
 from glioscope.core import InputError
 from tests.console.guarded import PASSWORD, Browser, an_app, make_console, make_store, served
 
+pytestmark = pytest.mark.alone
+
 CHROMIUM = Path("/usr/bin/chromium")
 
 
