@@ -201,7 +201,7 @@ def enter_pathology(walk):
         if number == 1:
             walk.picture("pathology")
         walk.press("Store my opinion")
-        walk.page.get_by_text("Your opinion, stored").wait_for()
+        walk.page.get_by_text("All opinions").wait_for()
         if number == 1:
             walk.picture("specimen")
         if number < 8:
