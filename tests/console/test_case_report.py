@@ -94,7 +94,7 @@ def test_every_specimen_has_its_line_with_answer_pathology_and_remarks(html):
     lines = [text_of(line) for line in re.findall("(?s)<tr>.*?</tr>", html)[1:]]
     assert len(lines) == 10
     assert "TUMOUR 0.93, 0.83–1.00" in lines[0]
-    assert "Grade: GBM (0.88" in lines[0]
+    assert "Grade: GBM, P(GBM) 0.88" in lines[0]
     assert "Glioblastoma, WHO grade 4, Ki-67 30 %" in lines[0]
     assert "2 pathologists, no consensus yet" in lines[3]
     assert "sector corrected from 2 to 3" in lines[3]
